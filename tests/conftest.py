@@ -1,0 +1,68 @@
+"""Fixtures for every test."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+from callcenter import embedded
+from callcenter.celery import app as celery_app
+from callcenter.processes import LOOPBACK, Processes, any_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the database runs on both backends; what means something on Postgres only, there only."""
+    on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    skip = pytest.mark.skip(reason="means something on Postgres only: name one in DATABASE_URL")
+    for item in items:
+        if item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("backend")
+        if on_sqlite and item.get_closest_marker("postgres"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A test's thread may leave its connection open, and Postgres drops no database that somebody is in."""
+    yield
+    with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            with connection.cursor() as cursor:
+                cursor.execute(others + "AND pid <> pg_backend_pid()")
+
+
+@pytest.fixture(scope="session")
+def telnyx_spec_dir() -> Path:
+    """Telnyx's own specification, read in place."""
+    folder = os.environ.get("TELNYX_SPEC_DIR")
+    if not folder:
+        pytest.skip("needs Telnyx's specification: name its folder in TELNYX_SPEC_DIR")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker that answers, REDIS_URL or a private one, for Celery to publish to."""
+    given = os.environ.get("REDIS_URL")
+    folder = tmp_path_factory.mktemp("broker")
+    with Processes(write=lambda line: sys.stderr.write(line + "\n"), folder=ROOT) as processes:
+        if given:
+            url = given
+        else:
+            program, port = embedded.choose_broker(os.environ), any_port()
+            embedded.start_broker(processes, program, port=port, folder=folder, python=sys.executable)
+            url = f"redis://{LOOPBACK}:{port}/0"
+        before = celery_app.conf.broker_url
+        celery_app.conf.broker_url = url
+        yield url
+        celery_app.close()
+        celery_app.conf.broker_url = before
