@@ -1,0 +1,276 @@
+"""Applying events: once, one after the other where they belong together, and none in the way of another."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import Error, connection, transaction
+from django.utils import timezone
+
+from conferences.models import CallLeg
+from tests.callcenter import furniture
+from tests.webhooks.sender import event, post
+from webhooks import inbox
+from webhooks.clock import from_now
+from webhooks.models import WebhookEvent
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("door")]
+
+Status = WebhookEvent.Status
+
+
+class Nonsense(Exception):
+    """A handler's fault."""
+
+
+@pytest.fixture
+def handled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a handler of the test's behind ``call.answered``."""
+
+    def put(handler: inbox.Handler) -> None:
+        monkeypatch.setattr(inbox, "_handlers", {**inbox._handlers, "call.answered": (handler,)})
+
+    return put
+
+
+def stored(event_id: str = "one", **payload: Any) -> int:
+    assert post(event("call.answered", event_id=event_id, **payload)).status_code == 200
+    return WebhookEvent.objects.get(event_id=event_id).pk
+
+
+def row(pk: int) -> WebhookEvent:
+    return WebhookEvent.objects.get(pk=pk)
+
+
+def wait_is_over(pk: int) -> None:
+    """As if the backoff or the lease of another had run out."""
+    WebhookEvent.objects.filter(pk=pk).update(not_before=from_now(-timedelta(seconds=1)))
+
+
+def fails(event: WebhookEvent, now: datetime) -> None:
+    CallLeg.objects.create(call_control_id=f"half a deed {event.attempts}")
+    raise Nonsense("on purpose")
+
+
+def due() -> list[int]:
+    return inbox.due(received_before=timezone.now())
+
+
+def test_an_event_is_applied_once_with_its_effects() -> None:
+    pk = stored(call_control_id="v3:x")
+    now = timezone.now()
+    assert inbox.apply(pk, now=now)
+    assert not inbox.apply(pk)
+    applied = row(pk)
+    assert (applied.status, applied.applied_at, applied.attempts) == (Status.DONE, now, 1)
+    assert CallLeg.objects.get().answered_at == applied.occurred_at
+
+
+def test_a_failing_event_keeps_its_error_and_waits_longer_each_time(handled: Callable[..., None]) -> None:
+    handled(fails)
+    pk = stored()
+    waits = []
+    for attempt in range(1, inbox.MAX_ATTEMPTS):
+        assert not inbox.apply(pk)
+        failed = row(pk)
+        assert (failed.status, failed.attempts, failed.error) == (Status.NEW, attempt, "Nonsense: on purpose")
+        assert failed.not_before is not None
+        waits.append(round((failed.not_before - timezone.now()).total_seconds()))
+        assert due() == []
+        assert not inbox.apply(pk)  # not yet
+        assert row(pk).attempts == attempt
+        wait_is_over(pk)
+        assert due() == [pk]
+    assert waits == [1, 2, 4, 8]
+    assert not CallLeg.objects.exists()  # nothing of a failed attempt stays
+
+
+def test_after_five_attempts_it_is_set_aside(handled: Callable[..., None]) -> None:
+    handled(fails)
+    pk = stored()
+    for _ in range(inbox.MAX_ATTEMPTS):
+        inbox.apply(pk)
+        wait_is_over(pk)
+    aside = row(pk)
+    assert (aside.status, aside.attempts, aside.error) == (Status.DEAD, 5, "Nonsense: on purpose")
+    assert due() == []
+    assert not inbox.apply(pk)
+    assert row(pk).attempts == 5
+
+
+def test_an_event_that_kills_its_process_is_set_aside_too(handled: Callable[..., None]) -> None:
+    """SystemExit stands for the kill: nothing after it runs."""
+    ran = []
+
+    def kill(event: WebhookEvent, now: datetime) -> None:
+        ran.append(event.attempts)
+        raise SystemExit
+
+    handled(kill)
+    pk = stored()
+    for _ in range(inbox.MAX_ATTEMPTS):
+        with pytest.raises(SystemExit):
+            inbox.apply(pk)
+        wait_is_over(pk)
+    assert not inbox.apply(pk)
+    assert ran == [1, 2, 3, 4, 5]
+    assert row(pk).status == Status.DEAD
+    assert row(pk).error
+
+
+def test_a_failing_event_keeps_no_other_waiting(handled: Callable[..., None]) -> None:
+    def picky(event: WebhookEvent, now: datetime) -> None:
+        if event.event_id == "bad":
+            raise Nonsense
+
+    handled(picky)
+    first, bad, last = (stored(name, call_session_id="the same") for name in ("first", "bad", "last"))
+    assert due() == [first, bad, last]
+    assert [inbox.apply(pk) for pk in due()] == [True, False, True]
+    assert due() == []
+
+
+def test_a_lease_keeps_a_second_applier_out(handled: Callable[..., None]) -> None:
+    """What a worker holds, the sweeper leaves alone; what a dead worker held comes back."""
+    tried = []
+
+    def handler(event: WebhookEvent, now: datetime) -> None:
+        tried.append(inbox.apply(event.pk))
+
+    handled(handler)
+    pk = stored()
+    assert inbox.apply(pk)
+    assert tried == [False]
+    assert row(pk).attempts == 1
+    held = stored("held")
+    WebhookEvent.objects.filter(pk=held).update(attempts=1, not_before=from_now(inbox.LEASE))
+    assert due() == []
+    assert not inbox.apply(held)
+    wait_is_over(held)
+    assert due() == [held]
+    assert inbox.apply(held)
+
+
+def test_a_late_failure_does_not_undo_what_another_has_applied(handled: Callable[..., None]) -> None:
+    """The lease ran out, another applied it, and then the first one fails."""
+
+    def overtaken(event: WebhookEvent, now: datetime) -> None:
+        raise Nonsense
+
+    handled(overtaken)
+    pk = stored()
+    WebhookEvent.objects.filter(pk=pk).update(attempts=5, status=Status.DONE)
+    inbox._failed(pk, Nonsense())
+    assert (row(pk).status, row(pk).error) == (Status.DONE, "")
+
+
+def test_leases_are_on_the_databases_clock(handled: Callable[..., None]) -> None:
+    """A process whose clock is a day off neither takes what is held nor waits a day."""
+    time_machine = pytest.importorskip("time_machine", reason="needs requirements-dev.txt")
+    handled(fails)
+    pk = stored()
+    with time_machine.travel(timezone.now() + timedelta(days=1), tick=False):
+        assert not inbox.apply(pk)
+        assert not inbox.apply(pk)
+    assert row(pk).attempts == 1
+    not_before = row(pk).not_before
+    assert not_before is not None
+    assert not_before < timezone.now() + timedelta(seconds=5)
+
+
+def test_a_database_fault_in_a_handler_fails_that_event_alone(handled: Callable[..., None]) -> None:
+    def breaks(event: WebhookEvent, now: datetime) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nonsense")
+
+    handled(breaks)
+    pk = stored()
+    assert not inbox.apply(pk)
+    assert row(pk).error
+    with transaction.atomic():
+        assert WebhookEvent.objects.count() == 1
+
+
+def test_a_database_that_is_away_counts_as_no_attempt(
+    handled: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pk = stored()
+
+    def away(*_: object, **__: object) -> None:
+        raise Error("the database is away")
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.update", away)
+    with pytest.raises(Error):
+        inbox.apply(pk)
+    monkeypatch.undo()
+    assert row(pk).attempts == 0
+
+
+def test_what_came_just_now_is_left_to_the_workers() -> None:
+    pk = stored()
+    assert inbox.due(received_before=timezone.now() - timedelta(seconds=1)) == []
+    assert inbox.due(received_before=timezone.now()) == [pk]
+
+
+# replay ------------------------------------------------------------------------------------------------------
+
+
+def test_a_replayed_event_has_its_five_attempts_again(
+    handled: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    handled(fails)
+    pk = stored()
+    for _ in range(inbox.MAX_ATTEMPTS):
+        inbox.apply(pk)
+        wait_is_over(pk)
+    assert inbox.replay(pk)
+    assert due() == [pk]
+    assert not inbox.replay(pk)  # it is not set aside any more
+    for _ in range(inbox.MAX_ATTEMPTS):
+        assert row(pk).status == Status.NEW
+        inbox.apply(pk)
+        wait_is_over(pk)
+    assert row(pk).status == Status.DEAD
+    handled(lambda event, now: None)
+    assert inbox.replay(pk)
+    assert inbox.apply(pk)
+    assert (row(pk).status, row(pk).error) == (Status.DONE, "")
+
+
+def dead(name: str) -> WebhookEvent:
+    """Set aside for a fault that has been mended since."""
+    event = furniture.event(name, status=Status.DEAD)
+    WebhookEvent.objects.filter(pk=event.pk).update(payload={"call_control_id": event.call_control_id})
+    return event
+
+
+def test_the_command_replays_what_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two", "three"):
+        dead(name)
+    call_command("replay", "one")
+    assert capsys.readouterr().out == "one call.hangup: done\n"
+    assert list(WebhookEvent.objects.order_by("id").values_list("status", flat=True)) == ["done", "dead", "dead"]
+    call_command("replay", "--all")
+    assert capsys.readouterr().out == "two call.hangup: done\nthree call.hangup: done\n"
+    call_command("replay", "--all")
+    assert capsys.readouterr().out == "nothing is set aside\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Name event ids, or say --all for every event that was set aside."),
+        (["one", "--all"], "Name event ids, or say --all for every event that was set aside."),
+        (["nobody", "two"], "Not set aside: nobody, two. Only events set aside can be replayed."),
+    ],
+)
+def test_the_command_answers_nonsense_in_one_line(arguments: list[str], said: str) -> None:
+    dead("one")
+    furniture.event("two")
+    with pytest.raises(CommandError, match=said):
+        call_command("replay", *arguments)
+    assert WebhookEvent.objects.filter(status=Status.DEAD).count() == 1

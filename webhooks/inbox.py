@@ -1,0 +1,167 @@
+"""Telnyx tells us: store each event once, apply it later, in one transaction with its effects.
+
+``callcenter.wiring`` fills the table: event type → handlers in running order, and how an event leads to a call
+and that call's lock. Handlers assume late, repeated and shuffled delivery.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from webhooks.clock import from_now
+from webhooks.models import WebhookEvent
+from webhooks.nudge import nudge
+from webhooks.telnyx.events import Event
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+LEASE = timedelta(seconds=10)
+
+Handler = Callable[[WebhookEvent, datetime], None]
+
+
+class Calls(Protocol):
+    """What the inbox and the outbox need to know of calls, without knowing them."""
+
+    def find(self, event: WebhookEvent) -> uuid.UUID | None: ...
+
+    def lock(self, call_id: uuid.UUID) -> None: ...
+
+
+_handlers: Mapping[str, tuple[Handler, ...]] = {}
+_calls: Calls | None = None
+
+
+def configure(handlers: Mapping[str, tuple[Handler, ...]], calls: Calls) -> None:
+    global _handlers, _calls
+    _handlers, _calls = handlers, calls
+
+
+def is_ours(event: Event) -> bool:
+    """Of our connection, and of a type somebody here handles."""
+    connection_id = event.payload.get("connection_id") or ""
+    return event.event_type in _handlers and connection_id in ("", settings.TELNYX_CONNECTION_ID)
+
+
+def store(event: Event, *, received_at: datetime, source: str = WebhookEvent.Source.TELNYX) -> bool:
+    """One ``INSERT … ON CONFLICT DO NOTHING``; True if the event is new. Nudges the applier on commit."""
+    ours = is_ours(event)
+    table = connection.ops.quote_name(WebhookEvent._meta.db_table)
+    adapt = connection.ops.adapt_datetimefield_value
+    payload = WebhookEvent._meta.get_field("payload").get_db_prep_save(dict(event.payload), connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (event_id, event_type, source, call_control_id, call_session_id,"  # noqa: S608
+            " conference_id, occurred_at, received_at, payload, status, attempts, error)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '')"
+            " ON CONFLICT (event_id) DO NOTHING RETURNING id",
+            [
+                event.id,
+                event.event_type,
+                source,
+                event.text("call_control_id")[:255],
+                event.text("call_session_id")[:64],
+                event.text("conference_id")[:64],
+                adapt(event.occurred_at or received_at),
+                adapt(received_at),
+                payload,
+                WebhookEvent.Status.NEW if ours else WebhookEvent.Status.IGNORED,
+            ],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    if ours:
+        nudge("webhooks.apply", row[0])
+    return True
+
+
+def due(*, received_before: datetime) -> list[int]:
+    """Events nobody has applied yet, oldest first."""
+    return list(
+        WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW)
+        .filter(received_at__lte=received_before)
+        .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+        .order_by("id")
+        .values_list("id", flat=True)[:500]
+    )
+
+
+def apply(event_pk: int, *, now: datetime | None = None) -> bool:
+    """Run the handlers of one event, once. True if this call applied it.
+
+    The attempt is counted before anything runs, so an event that kills its process is set aside all the same.
+    """
+    free = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW).filter(
+        Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    )
+    if not free.filter(attempts__lt=MAX_ATTEMPTS).update(attempts=F("attempts") + 1, not_before=from_now(LEASE)):
+        spent = free.filter(attempts__gte=MAX_ATTEMPTS)
+        spent.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong")
+        return False
+    try:
+        with transaction.atomic():
+            _apply(WebhookEvent.objects.get(pk=event_pk), now or timezone.now())
+    except Exception as error:
+        logger.exception("event not applied id=%s", event_pk)
+        _failed(event_pk, error)
+        return False
+    return True
+
+
+def _apply(event: WebhookEvent, now: datetime) -> None:
+    assert _calls is not None, "callcenter.wiring has not run"  # noqa: S101
+    event.call_id = _calls.find(event)
+    if event.call_id is not None:
+        _calls.lock(event.call_id)
+    else:
+        _lock_text(event.conference_id or event.call_session_id)
+    for handler in _handlers.get(event.event_type, ()):
+        handler(event, now)
+    event.status, event.applied_at, event.error = WebhookEvent.Status.DONE, now, ""
+    event.save(update_fields=["status", "applied_at", "error", "call_id"])
+
+
+def lock_call(call_id: uuid.UUID) -> None:
+    """Take the call's row lock until the end of the transaction (on SQLite the transaction is the lock)."""
+    assert _calls is not None, "callcenter.wiring has not run"  # noqa: S101
+    _calls.lock(call_id)
+
+
+def _lock_text(text: str) -> None:
+    """Events that lead to no call yet are serialised by their session or conference."""
+    if text and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [text])
+
+
+def _failed(event_pk: int, error: Exception) -> None:
+    """Keep the error, and set the event aside or let it wait a while: unless another has applied it meanwhile."""
+    unapplied = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW)
+    event = unapplied.first()
+    if event is None:
+        return
+    said = f"{type(error).__name__}: {error}"[:2000]
+    if event.attempts >= MAX_ATTEMPTS:
+        unapplied.update(status=WebhookEvent.Status.DEAD, error=said)
+    else:
+        unapplied.update(error=said, not_before=from_now(timedelta(seconds=2 ** (event.attempts - 1))))
+
+
+def replay(event_pk: int) -> bool:
+    """Give an event that was set aside its five attempts again."""
+    revived = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.DEAD).update(
+        status=WebhookEvent.Status.NEW, attempts=0, not_before=None
+    )
+    if revived:
+        nudge("webhooks.apply", event_pk)
+    return bool(revived)

@@ -1,0 +1,379 @@
+"""We tell Telnyx: issue a row → send it under a lease → look when nobody answered → close it with its effects.
+
+Commands of one ``ordering_key`` go out in creation order, each after the one before is closed; a hang-up
+overtakes and cancels the rest. ``callcenter.wiring`` fills the table: kind → still_wanted, closed.
+"""
+
+import dataclasses
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from webhooks import inbox
+from webhooks.clock import from_now
+from webhooks.models import Command
+from webhooks.nudge import nudge
+from webhooks.telnyx.client import TelnyxClient
+from webhooks.telnyx.errors import InvalidRequest, TelnyxRejected, TelnyxUnavailable
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=10)
+LEAST_LEASE_SECS = 6.0  # one request takes 5 s at most; less lease than this and it is not begun
+RESEND_FOR = timedelta(seconds=20)  # Telnyx forgets a command_id after 60 s
+BACKOFF_SECS = (0.5, 1, 2, 4)
+DIAL = "calls.dial"
+NEVER_REPEATED = frozenset(
+    {
+        "conferences.play",
+        "conferences.send_dtmf",
+        "conferences.gather_using_audio",
+    }
+)
+# Hanging up twice is hanging up once, and no leg may live on because nobody answered us.
+REPEATED_UNTIL_ANSWERED = frozenset({"calls.hangup"})
+LOST = "lost"  # our code for a command whose effect a look did not find
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """What the house knows of one kind of command.
+
+    ``still_wanted`` is asked just before sending (authority, precondition, destination). ``closed`` applies the
+    outcome, in one transaction with its effects, under the call's lock.
+    """
+
+    still_wanted: Callable[[Command], bool]
+    closed: Callable[[Command, datetime], None]
+
+
+_kinds: Mapping[str, Kind] = {}
+
+
+def configure(kinds: Mapping[str, Kind]) -> None:
+    global _kinds  # noqa: PLW0603  filled once, at start, by callcenter.wiring
+    _kinds = kinds
+
+
+# issue -------------------------------------------------------------------------------------------------------
+
+
+def issue(
+    kind: str,
+    *,
+    operation: str,
+    dedupe_key: object,
+    now: datetime,
+    target: str = "",
+    arguments: Mapping[str, Any] | None = None,
+    ordering_key: str = "",
+    priority: int = Command.Priority.REST,
+    call_id: uuid.UUID | None = None,
+    subject_id: uuid.UUID | None = None,
+    actor_id: int | None = None,
+) -> Command | None:
+    """Write down one intent, in the caller's transaction. None if this very intent stands already.
+
+    ``operation`` is the client method, ``resource.method``; ``target`` what its path names; ``arguments`` its
+    keywords. (kind, dedupe_key) is what makes an intent one: repeat it at will.
+    """
+    assert kind in _kinds, f"{kind} is not in callcenter.wiring"  # noqa: S101
+    if Command.objects.filter(kind=kind, dedupe_key=str(dedupe_key)).exists():
+        return None
+    try:
+        with transaction.atomic():
+            command = Command.objects.create(
+                kind=kind,
+                operation=operation,
+                dedupe_key=str(dedupe_key),
+                target=target,
+                arguments=dict(arguments or {}),
+                ordering_key=ordering_key or target,
+                priority=priority,
+                call_id=call_id,
+                subject_id=subject_id,
+                actor_id=actor_id,
+                created_at=now,
+            )
+    except IntegrityError:
+        return None
+    if priority == Command.Priority.HANG_UP:
+        cancel(Q(ordering_key=command.ordering_key), now=now, but=command)
+    nudge("webhooks.send", command.pk)
+    return command
+
+
+def cancel(which: Q, *, now: datetime, but: Command | None = None) -> int:
+    """Withdraw commands that nobody has begun to send."""
+    unsent = Command.objects.filter(which, state=Command.State.NEW)
+    if but is not None:
+        unsent = unsent.exclude(pk=but.pk)
+    return unsent.update(state=Command.State.CANCELLED, closed_at=now, error="overtaken")
+
+
+# send --------------------------------------------------------------------------------------------------------
+
+
+def due(*, created_before: datetime) -> list[int]:
+    """Commands to send now: unsent, or sent under a lease that ran out; hang-ups, answers and dials first."""
+    return list(
+        _sendable()
+        .filter(created_at__lte=created_before)
+        .order_by("priority", "sequence")
+        .values_list("sequence", flat=True)[:500]
+    )
+
+
+def unapplied() -> list[int]:
+    """Outcomes whose effects nobody has applied yet."""
+    return list(
+        Command.objects.filter(closed_at__isnull=False, applied_at__isnull=True)
+        .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+        .order_by("sequence")
+        .values_list("sequence", flat=True)[:500]
+    )
+
+
+def send(sequence: int, client: TelnyxClient, *, now: Callable[[], datetime] = timezone.now) -> None:
+    """Send one command if it is its turn, apply its outcome, and go on with the next of its key."""
+    following: int | None = sequence
+    while following is not None:
+        following = _send_one(following, client, now)
+
+
+def _send_one(sequence: int, client: TelnyxClient, now: Callable[[], datetime]) -> int | None:
+    began = time.monotonic()
+    command = _claim(sequence)
+    if command is None:
+        return None
+    if command.state == Command.State.UNKNOWN:
+        outcome = _look(command, client)
+    elif not _kinds[command.kind].still_wanted(command):
+        outcome = Outcome(Command.State.CANCELLED, error="no longer wanted", was_not_sent=True)
+    elif _must_wait_for_other_dials(command):
+        outcome = Outcome(Command.State.SENT, error="paced", retry_after=0.2, was_not_sent=True)
+    elif time.monotonic() - began > LEASE.total_seconds() - LEAST_LEASE_SECS:
+        outcome = Outcome(Command.State.SENT, error="slept through its lease", was_not_sent=True)
+    else:
+        outcome = _perform(command, client)
+    if not _record(command, outcome, now()):
+        return None
+    close(command.pk, now=now())
+    return _next_of(command.ordering_key)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    state: str
+    result: Any = None
+    status: int | None = None
+    code: str = ""
+    error: str = ""
+    retry_after: float | None = None
+    was_not_sent: bool = False
+
+
+def _sendable() -> "models.QuerySet[Command]":
+    earlier = Command.objects.filter(
+        ordering_key=OuterRef("ordering_key"), sequence__lt=OuterRef("sequence"), state__in=Command.OPEN
+    )
+    return (
+        Command.objects.filter(state__in=Command.OPEN)
+        .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=Now()))
+        .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+        .filter(Q(priority=Command.Priority.HANG_UP) | Q(ordering_key="") | ~Exists(earlier))
+    )
+
+
+def _claim(sequence: int) -> Command | None:
+    """Take the lease, on the database's clock; None if it is another's, done, or not yet its turn.
+
+    What went out before and may not go again, because Telnyx forgets its id or because it takes none, is unknown
+    from here on, whether its sender was left without an answer or died.
+    """
+    not_again = Q(first_sent_at__lte=from_now(-RESEND_FOR)) | Q(operation__in=NEVER_REPEATED)
+    not_again &= ~Q(operation__in=REPEATED_UNTIL_ANSWERED)
+    claimed = (
+        _sendable()
+        .filter(pk=sequence)
+        .update(
+            state=models.Case(
+                models.When(state=Command.State.NEW, then=models.Value(Command.State.SENT)),
+                models.When(not_again, then=models.Value(Command.State.UNKNOWN)),
+                default=F("state"),
+            ),
+            lease_until=from_now(LEASE),
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+            first_sent_at=Coalesce(F("first_sent_at"), Now()),
+        )
+    )
+    return Command.objects.get(pk=sequence) if claimed else None
+
+
+def _must_wait_for_other_dials(command: Command) -> bool:
+    """Telnyx turns dials away beyond so many a second (CONTRACT §3), and so do we, with the sweeper behind us."""
+    if command.operation != DIAL:
+        return False
+    recent = Command.objects.filter(operation=DIAL, first_sent_at__gt=from_now(-timedelta(seconds=1)))
+    return recent.exclude(pk=command.pk).count() >= settings.DIALS_PER_SECOND
+
+
+def _perform(command: Command, client: TelnyxClient) -> Outcome:
+    resource, _, method = command.operation.partition(".")
+    arguments = dict(command.arguments)
+    try:
+        call = getattr(getattr(client, resource), method)
+        if "command_id" in inspect.signature(call).parameters:
+            arguments["command_id"] = str(command.command_id)
+        answer = call(*([command.target] if command.target else []), **arguments)
+        return Outcome(Command.State.ACCEPTED, result=_plain(answer))
+    except TelnyxRejected as error:
+        return Outcome(Command.State.REJECTED, status=error.status, code=error.code, error=str(error)[:2000])
+    except (InvalidRequest, TypeError, AttributeError) as error:
+        logger.exception("command cannot be sent kind=%s sequence=%s", command.kind, command.pk)
+        return Outcome(Command.State.REJECTED, code="invalid", error=f"{type(error).__name__}: {error}"[:2000])
+    except TelnyxUnavailable as error:
+        return _unanswered(command, error)
+
+
+def _unanswered(command: Command, error: TelnyxUnavailable) -> Outcome:
+    said = str(error)[:2000]
+    if not error.sent:  # a 429, or no connection: not a first send
+        return Outcome(Command.State.SENT, error=said, retry_after=error.retry_after or 1.0, was_not_sent=True)
+    backoff = BACKOFF_SECS[min(command.attempts, len(BACKOFF_SECS)) - 1]
+    return Outcome(Command.State.SENT, error=said, retry_after=backoff)
+
+
+def _record(command: Command, outcome: Outcome, now: datetime) -> bool:
+    """Write the outcome if the lease is still ours. True if the command is closed by it.
+
+    What has never left us is as new as it was: it may be withdrawn, and its 20 s have not begun.
+    """
+    closed = outcome.state not in Command.OPEN
+    never_left = outcome.was_not_sent and _began_with_this_attempt(command)
+    held = Command.objects.filter(pk=command.pk, fence=command.fence, state__in=Command.OPEN)
+    written = held.update(
+        state=Command.State.NEW if never_left and not closed else outcome.state,
+        result=outcome.result,
+        status=outcome.status,
+        code=outcome.code,
+        error=outcome.error,
+        lease_until=None,
+        not_before=from_now(timedelta(seconds=outcome.retry_after or 0)) if not closed else None,
+        first_sent_at=None if never_left else command.first_sent_at,
+        closed_at=now if closed else None,
+    )
+    if not written:
+        logger.warning("late outcome dropped kind=%s sequence=%s", command.kind, command.pk)
+    return bool(written) and closed
+
+
+def _began_with_this_attempt(command: Command) -> bool:
+    """Its first sending is the one that this lease was taken for."""
+    if command.lease_until is None or command.first_sent_at is None:
+        return True
+    return command.lease_until - LEASE - command.first_sent_at < timedelta(milliseconds=10)
+
+
+def _next_of(ordering_key: str) -> int | None:
+    if not ordering_key:
+        return None
+    return (
+        Command.objects.filter(ordering_key=ordering_key, state=Command.State.NEW)
+        .order_by("priority", "sequence")
+        .values_list("sequence", flat=True)
+        .first()
+    )
+
+
+# close -------------------------------------------------------------------------------------------------------
+
+
+def close(sequence: int, *, now: datetime) -> bool:
+    """Apply an outcome with its effects, once. True if this call applied it."""
+    try:
+        with transaction.atomic():
+            command = Command.objects.get(pk=sequence)
+            if command.call_id is not None:
+                inbox.lock_call(command.call_id)
+                command.refresh_from_db()
+            if command.closed_at is None or command.applied_at is not None:
+                return False
+            _kinds[command.kind].closed(command, now)
+            return bool(Command.objects.filter(pk=sequence, applied_at__isnull=True).update(applied_at=now))
+    except Exception as error:
+        logger.exception("outcome not applied sequence=%s", sequence)
+        Command.objects.filter(pk=sequence, applied_at__isnull=True).update(
+            error=f"{type(error).__name__}: {error}"[:2000], not_before=from_now(timedelta(seconds=5))
+        )
+        return False
+
+
+# look --------------------------------------------------------------------------------------------------------
+
+
+def _look(command: Command, client: TelnyxClient) -> Outcome:
+    """Nobody answered for 20 s: ask Telnyx what is, before anything else is done."""
+    try:
+        found = _LOOKS.get(command.operation, _not_to_be_seen)(command, client)
+    except TelnyxUnavailable as error:
+        return Outcome(Command.State.UNKNOWN, error=str(error)[:2000], retry_after=2.0)
+    except TelnyxRejected as error:
+        return Outcome(Command.State.REJECTED, status=error.status, code=error.code, error=str(error)[:2000])
+    if found is None:
+        return Outcome(Command.State.REJECTED, code=LOST, error="no answer for 20 s, and its effect is not there")
+    return Outcome(Command.State.ACCEPTED, result=found)
+
+
+def _look_for_leg(command: Command, client: TelnyxClient) -> Any:
+    """A dialled leg is known by the reference it carries."""
+    arguments = command.arguments
+    for leg in client.calls.active(arguments["connection_id"]):
+        if leg.client_state == arguments.get("client_state"):
+            return _plain(leg)
+    return None
+
+
+def _look_for_conference(command: Command, client: TelnyxClient) -> Any:
+    for conference in client.conferences.list(name=command.arguments["name"], status="in_progress"):
+        return _plain(conference)
+    return None
+
+
+def _look_for_participant(command: Command, client: TelnyxClient) -> Any:
+    for participant in client.conferences.list_participants(command.target):
+        if participant.call_control_id == command.arguments["call_control_id"]:
+            return {}
+    return None
+
+
+def _not_to_be_seen(command: Command, client: TelnyxClient) -> Any:
+    """Commands whose effect no GET shows are taken as not done; what they were for is looked at by its deadline."""
+    return None
+
+
+_LOOKS: Mapping[str, Callable[[Command, TelnyxClient], Any]] = {
+    DIAL: _look_for_leg,
+    "conferences.create": _look_for_conference,
+    "conferences.join": _look_for_participant,
+}
+
+
+def _plain(answer: Any) -> Any:
+    """What a client method returned, as JSON."""
+    if answer is None:
+        return {}
+    if isinstance(answer, Iterator):
+        return [_plain(each) for each in answer]
+    return dataclasses.asdict(answer)
