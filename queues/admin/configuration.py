@@ -1,0 +1,213 @@
+"""Queues, numbers, teams, skills: what a call center is set up with."""
+
+from datetime import datetime
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from queues.admin.forms import MembershipForm, MembershipsOfQueue, QueueForm
+from queues.admin.pages import KeptOnceUsed
+from queues.models import Number, Queue, QueueMembership, Skill, Team
+from webhooks.admin import report_per_row
+
+
+class NumberInline(TabularInline):
+    model = Number
+    extra = 0
+    tab = True
+    hide_title = True
+
+
+class MemberInline(TabularInline):
+    model = QueueMembership
+    form = MembershipForm
+    formset = MembershipsOfQueue
+    extra = 0
+    tab = True
+    hide_title = True
+    autocomplete_fields = ("agent",)
+    verbose_name_plural = "agents"
+
+
+@admin.register(Queue)
+class QueueAdmin(KeptOnceUsed):
+    form = QueueForm
+    warn_unsaved_form = True
+    list_display = ("name", "team", "shown_strategy", "shown_numbers", "members", "record", "at_telnyx", "asked_for")
+    list_select_related = ("team",)
+    list_filter = ("team", "strategy", "record")
+    search_fields = ("name", "numbers__number")
+    search_help_text = "A queue's name or number."
+    autocomplete_fields = ("team",)
+    actions = ("reconcile",)
+    inlines = (NumberInline, MemberInline)
+    readonly_fields = (
+        "telnyx_queue_id",
+        "current_size",
+        "average_wait_time_secs",
+        "mirrored_at",
+        "reconcile_requested_at",
+        "last_offered_position",
+    )
+    fieldsets = (
+        (None, {"fields": (("name", "team"), ("strategy", "record"))}),
+        (
+            "What the caller hears",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "greeting_text",
+                    "consent_text",
+                    "closing_text",
+                    "hold_music_url",
+                    ("voice", "language"),
+                ),
+            },
+        ),
+        (
+            "Times and limits",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    ("ring_secs", "wrap_up_secs"),
+                    ("max_wait_secs", "max_size"),
+                    ("service_level_secs", "short_abandon_secs"),
+                ),
+            },
+        ),
+        (
+            "Who gets the call",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "required_skills",
+                    ("weight", "idle_basis"),
+                    ("scoring", "aging_seconds_per_point"),
+                    ("promise_secs", "beta"),
+                    ("min_penalty", "max_penalty"),
+                    ("raise_penalty", "penalty_members_limit"),
+                    "rings",
+                    "penalty_rules",
+                    "sticky",
+                ),
+            },
+        ),
+        (
+            "At Telnyx",
+            {
+                "classes": ("tab",),
+                "description": "Telnyx's own figures of the queue of this name; they are read, never written.",
+                "fields": (
+                    ("current_size", "average_wait_time_secs"),
+                    ("mirrored_at", "reconcile_requested_at"),
+                    ("telnyx_queue_id", "last_offered_position"),
+                ),
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
+        queues: QuerySet[Queue] = super().get_queryset(request)
+        return queues.annotate(member_count=Count("memberships")).prefetch_related("numbers")
+
+    def is_used(self, obj: Queue) -> bool:
+        return obj.calls.exists() or obj.entries.exists()
+
+    @display(description="strategy", ordering="strategy")
+    def shown_strategy(self, queue: Queue) -> str:
+        return queue.get_strategy_display()
+
+    @display(description="numbers")
+    def shown_numbers(self, queue: Queue) -> str:
+        return ", ".join(number.number for number in queue.numbers.all())
+
+    @display(description="agents", ordering="member_count")
+    def members(self, queue: Queue) -> int:
+        return queue.member_count  # type: ignore[attr-defined,no-any-return]
+
+    @display(description="waiting at Telnyx", ordering="current_size")
+    def at_telnyx(self, queue: Queue) -> int | None:
+        return queue.current_size
+
+    @display(description="reconcile asked", ordering="reconcile_requested_at")
+    def asked_for(self, queue: Queue) -> datetime | None:
+        return queue.reconcile_requested_at
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("queues.change_queue")
+
+    @admin.action(description="Reconcile with Telnyx", permissions=["reconcile"])
+    def reconcile(self, request: HttpRequest, queryset: QuerySet[Queue]) -> None:
+        report_per_row(request, list(queryset), _reconcile, "will be compared with Telnyx.")
+
+
+def _reconcile(queue: Queue) -> str:
+    """The sweeper acts on the wish; one that stands already is not repeated."""
+    asked = Queue.objects.filter(pk=queue.pk, reconcile_requested_at__isnull=True).update(
+        reconcile_requested_at=timezone.now()
+    )
+    return "" if asked else "a comparison was asked for already."
+
+
+@admin.register(Number)
+class NumberAdmin(ModelAdmin):
+    list_display = ("number", "queue")
+    list_select_related = ("queue",)
+    list_filter = ("queue",)
+    search_fields = ("number", "queue__name")
+    autocomplete_fields = ("queue",)
+    fieldsets = (
+        (
+            None,
+            {
+                "description": "Who rings this number comes into this queue. A number without a queue is refused.",
+                "fields": ("number", "queue"),
+            },
+        ),
+    )
+
+
+@admin.register(Team)
+class TeamAdmin(ModelAdmin):
+    list_display = ("name", "queue_count", "agent_count")
+    search_fields = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        teams: QuerySet[Team] = super().get_queryset(request)
+        return teams.annotate(
+            queues_counted=Count("queues", distinct=True), agents_counted=Count("agents", distinct=True)
+        )
+
+    @display(description="queues", ordering="queues_counted")
+    def queue_count(self, team: Team) -> int:
+        return team.queues_counted  # type: ignore[attr-defined,no-any-return]
+
+    @display(description="agents", ordering="agents_counted")
+    def agent_count(self, team: Team) -> int:
+        return team.agents_counted  # type: ignore[attr-defined,no-any-return]
+
+
+@admin.register(Skill)
+class SkillAdmin(KeptOnceUsed):
+    """A skill that a queue requires stays under its name: without it nobody could take that queue's calls."""
+
+    list_display = ("name", "agent_count")
+    search_fields = ("name",)
+
+    def is_used(self, obj: Skill) -> bool:
+        return Queue.objects.filter(required_skills__has_key=obj.name).exists()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Skill | None = None) -> tuple[str, ...]:
+        return ("name",) if obj is not None and self.is_used(obj) else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Skill]:
+        skills: QuerySet[Skill] = super().get_queryset(request)
+        return skills.annotate(agents_counted=Count("agent_skills"))
+
+    @display(description="agents", ordering="agents_counted")
+    def agent_count(self, skill: Skill) -> int:
+        return skill.agents_counted  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,212 @@
+"""The forms behind the pages: each answers nonsense with one line that says what is accepted."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db.models import Max
+from unfold.forms import PaginationInlineFormSet
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from queues.models import Agent, Queue, QueueMembership
+from queues.routing.state_shape import QUEUE
+from queues.routing.strategies import STRATEGIES
+
+PENALTY_LIMITS = ("min_penalty", "max_penalty", "raise_penalty")
+RINGS_HELP = (
+    'Which skills are asked for less after how many seconds: [{"after": 30, "levels": {"spanish": 2}}, '
+    '{"after": 60, "drop": ["spanish"]}].'
+)
+RULES_HELP = (
+    'Which penalties count after how many seconds, null for no limit: [{"after": 60, "max_penalty": 2}]. '
+    f"Limits are {', '.join(PENALTY_LIMITS)}."
+)
+STICKY_HELP = (
+    'How long a caller waits for the agent he prefers: {"hold_seconds": 30, "max_age": 86400}; null for not at all.'
+)
+HELP = {
+    "strategy": "Which of the free agents is asked first; among equals, whoever has been idle longest.",
+    "record": "Always: the greeting says so, and recording begins when the agent joins.",
+    "greeting_text": "Read to the caller before he enters the line; empty for none.",
+    "closing_text": "Read to a caller who is sent away: the line is full, or his wait became too long.",
+    "hold_music_url": "Played while callers wait and while they are on hold.",
+    "voice": "Telnyx's name of the voice that reads the texts.",
+    "ring_secs": "How long an agent's phone rings, 5 to 600 s.",
+    "wrap_up_secs": "Pause after each call; 0 for none.",
+    "max_wait_secs": "After that the caller is sent away.",
+    "max_size": "When as many wait, the next caller is sent away.",
+    "service_level_secs": "Answered within this time counts as in time.",
+    "short_abandon_secs": "Who hangs up sooner does not count as abandoned.",
+    "idle_basis": "From when an agent's idle time runs.",
+    "scoring": "In which order the calls are served.",
+    "aging_seconds_per_point": "For aged scoring: one point of priority is worth so many seconds of waiting.",
+    "promise_secs": "For promise scoring: the wait that is promised.",
+    "beta": "For promise scoring: 1 is fair, 0.25 protects those whose promise can still be kept.",
+    "min_penalty": "Agents below it are not asked.",
+    "max_penalty": "Agents above it are not asked.",
+    "raise_penalty": "Agents below it are treated as if they had it.",
+    "penalty_members_limit": "With as many agents or fewer, penalties do not count.",
+    "rings": RINGS_HELP,
+    "penalty_rules": RULES_HELP,
+    "sticky": STICKY_HELP,
+}
+MEMBERSHIP_HELP = {
+    "penalty": "Lower is asked first.",
+    "delay_secs": "He is asked only for callers who have waited so long.",
+    "queue_priority": "While a queue of a lower number needs him, this one does not get him.",
+    "paused": "He stays in the queue and is not asked.",
+}
+
+
+class SkillLevelsField(forms.CharField):
+    """``spanish 3, billing 2`` for ``{"spanish": 3, "billing": 2}``."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return levels_as_text(value) if isinstance(value, Mapping) else value
+
+    def clean(self, value: Any) -> dict[str, int]:
+        text = str(super().clean(value) or "")
+        levels: dict[str, int] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, _, level = part.rpartition(" ")
+            if not name or level not in ("1", "2", "3", "4", "5"):
+                raise ValidationError(f"{part!r} is not a skill and a level from 1 to 5. Write: spanish 3, billing 2.")
+            if name in levels:
+                raise ValidationError(f"{name!r} is there twice.")
+            levels[name.strip()] = int(level)
+        return levels
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+def levels_as_text(levels: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {level}" for name, level in sorted(levels.items()))
+
+
+class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
+    required_skills = SkillLevelsField(
+        required=False, help_text="What its calls need, levels 1 to 5: spanish 3, billing 2. Add the skills first."
+    )
+
+    class Meta:
+        model = Queue
+        fields = "__all__"  # noqa: DJ007  the page's fieldsets say which
+        error_messages = {
+            "strategy": {
+                "invalid_choice": f"“%(value)s” is not a strategy. Choose one of: {', '.join(STRATEGIES)}.",
+            },
+            "hold_music_url": {"required": "A queue needs hold music: callers never wait in silence."},
+        }
+        help_texts = HELP
+        widgets = {
+            name: UnfoldAdminTextareaWidget(attrs={"rows": 3})
+            for name in ("greeting_text", "consent_text", "closing_text", "rings", "penalty_rules", "sticky")
+        }
+
+    def clean_hold_music_url(self) -> str:
+        """Telnyx fetches it, so only hosts the settings name will do."""
+        url: str = self.cleaned_data["hold_music_url"]
+        host = urlsplit(url).hostname
+        if not host:
+            raise ValidationError("Give the address of an audio file: https://host/file.mp3.")
+        if host not in settings.MEDIA_HOSTS and not (settings.DEBUG and not settings.MEDIA_HOSTS):
+            accepted = ", ".join(settings.MEDIA_HOSTS) or "none; name them in MEDIA_HOSTS"
+            raise ValidationError(f"Music may not be fetched from {host!r}. Accepted hosts: {accepted}.")
+        return url
+
+    def clean_rings(self) -> list[dict[str, Any]]:
+        return self._shaped("rings") or []
+
+    def clean_penalty_rules(self) -> list[dict[str, Any]]:
+        return self._shaped("penalty_rules") or []
+
+    def clean_sticky(self) -> dict[str, Any] | None:
+        return self._shaped("sticky") or None
+
+    def _shaped(self, field: str) -> Any:
+        """What a pass could not read is not saved: one queue's nonsense would stop all of its neighbours."""
+        value = self.cleaned_data[field]
+        if value and (problems := list(QUEUE[field].problems(value, field))):
+            raise ValidationError(problems)
+        return value
+
+
+class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Agent
+        fields = "__all__"  # noqa: DJ007
+        error_messages = {
+            "address": {"required": "An agent needs an address: an E.164 number or sip:user@host."},
+            "name": {"unique": "Another agent has this name already."},
+            "user": {"unique": "This user is another agent already."},
+        }
+
+
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An empty position is the next free one of the queue."""
+
+    position = forms.IntegerField(
+        required=False, widget=UnfoldAdminIntegerFieldWidget(), help_text="Empty: after the last."
+    )
+
+    class Meta:
+        model = QueueMembership
+        fields = "__all__"  # noqa: DJ007
+        help_texts = MEMBERSHIP_HELP
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding:
+            self.initial.pop("position", None)
+
+    def save(self, commit: bool = True) -> QueueMembership:
+        if self.instance.position is None:
+            here = QueueMembership.objects.filter(queue_id=self.instance.queue_id)
+            last = here.aggregate(last=Max("position"))["last"]
+            self.instance.position = 0 if last is None else last + 1
+        saved: QueueMembership = super().save(commit)
+        return saved
+
+
+class OwnPositionForm(MembershipForm):
+    """For one membership by itself: its position is nobody else's where the strategy goes by it in turn."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        queue, position = cleaned.get("queue"), cleaned.get("position")
+        if queue is not None and position is not None and _goes_in_turn(queue):
+            others = QueueMembership.objects.filter(queue=queue, position=position).exclude(pk=self.instance.pk)
+            if other := others.select_related("agent").first():
+                self.add_error("position", _taken(position, str(other.agent)))
+        return cleaned
+
+
+class MembershipsOfQueue(PaginationInlineFormSet):
+    """A queue's members together, so that two may change places in one go."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors) or not _goes_in_turn(self.instance):
+            return
+        kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        positions = Counter(form.cleaned_data.get("position") for form in kept)
+        for form in kept:
+            position = form.cleaned_data.get("position")
+            if position is not None and positions[position] > 1:
+                raise ValidationError(_taken(position, "more than one agent"))
+
+
+def _goes_in_turn(queue: Queue) -> bool:
+    strategy = STRATEGIES.get(queue.strategy)
+    return strategy is not None and strategy.has_memory
+
+
+def _taken(position: int, by: str) -> str:
+    return f"Position {position} is taken by {by}; in a queue that goes in turn every agent has his own."

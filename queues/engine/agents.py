@@ -1,0 +1,114 @@
+"""What an agent is doing: each move is one conditional update, so two of them never both happen.
+
+PRODUCT §2. ``reserved`` and ``busy`` hold if and only if a live offer points at the agent; the offer's id in the
+condition makes every release happen exactly once.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from queues.models import Agent, Offer, Queue
+
+State = Agent.State
+
+COOL_DOWN = timedelta(seconds=10)  # after a reject, a miss or a failed leg
+MISSES_ALLOWED = 1
+DEVICE_FAILURES_ALLOWED = 3
+
+
+def reserve(agent_id: uuid.UUID, offer_id: uuid.UUID, *, now: datetime) -> bool:
+    """Move one agent from available to reserved; False if someone else did."""
+    return (
+        Agent.objects.available()
+        .filter(pk=agent_id)
+        .update(state=State.RESERVED, reason="", live_offer_id=offer_id, state_since=now)
+        == 1
+    )
+
+
+def busy(offer: Offer, *, now: datetime) -> bool:
+    """Both legs are connected."""
+    return (
+        Agent.objects.filter(pk=offer.agent_id, state=State.RESERVED, live_offer_id=offer.pk).update(
+            state=State.BUSY, state_since=now, misses=0, device_failures=0
+        )
+        == 1
+    )
+
+
+def release(offer: Offer, queue: Queue, *, now: datetime, dropped: bool = False) -> bool:
+    """Give the agent back once his offer has ended, to where the way it ended puts him. True if this did it.
+
+    ``dropped``: his device or network failed in the middle of the call, so it is given a rest too.
+    """
+    agent = Agent.objects.filter(pk=offer.agent_id, live_offer_id=offer.pk).first()
+    if agent is None:
+        return False
+    after: dict[str, Any] = _after(offer, agent, queue, now)
+    if dropped and offer.state == Offer.State.ENDED:
+        after |= {"ready_at": now + COOL_DOWN}
+    if agent.pending_state and after["state"] != State.WRAP_UP:
+        after |= _pending(agent)
+    return _move(agent, now, live_offer_id=None, **after)
+
+
+def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str, Any]:
+    restored: dict[str, Any] = {
+        "state": State.AVAILABLE,
+        "reason": "",
+        "available_since": offer.agent_available_since or now,
+    }
+    match offer.state:
+        case Offer.State.ENDED:
+            handled = {"last_handled_end": offer.ended_at, "misses": 0, "device_failures": 0}
+            if queue.wrap_up_secs:
+                until = now + timedelta(seconds=queue.wrap_up_secs)
+                return handled | {"state": State.WRAP_UP, "reason": "", "wrap_up_until": until}
+            return handled | {"state": State.AVAILABLE, "reason": "", "available_since": now}
+        case Offer.State.DECLINED | Offer.State.EXPIRED:
+            return restored | {"ready_at": now + COOL_DOWN}
+        case Offer.State.TIMED_OUT:
+            if agent.misses + 1 >= MISSES_ALLOWED:
+                return {"state": State.NOT_READY, "reason": "rona", "misses": agent.misses + 1}
+            return restored | {"ready_at": now + COOL_DOWN, "misses": agent.misses + 1}
+        case Offer.State.LEG_FAILED:
+            if agent.device_failures + 1 >= DEVICE_FAILURES_ALLOWED:
+                return {"state": State.NOT_READY, "reason": "connection_lost", "device_failures": 0}
+            return restored | {"ready_at": now + COOL_DOWN, "device_failures": agent.device_failures + 1}
+    return restored  # the caller left, or the offer was taken back: as if it had not been
+
+
+def wrapped_up(agent_id: uuid.UUID, *, now: datetime, due: bool = False) -> bool:
+    """Leave wrap-up, for the state asked for meanwhile or else for available; with ``due`` only past the deadline."""
+    agents = Agent.objects.filter(pk=agent_id, state=State.WRAP_UP)
+    if due:
+        agents = agents.filter(wrap_up_until__lte=now)
+    agent = agents.first()
+    if agent is None:
+        return False
+    after = _pending(agent) if agent.pending_state else {"state": State.AVAILABLE, "reason": ""}
+    return _move(agent, now, **({"available_since": now} | after))
+
+
+def move(agent: Agent, state: str, *, reason: str = "", now: datetime) -> bool:
+    """A move between offline, not ready and available; False if the agent is no longer where he was."""
+    fields: dict[str, Any] = {"state": state, "reason": reason}
+    if state == State.AVAILABLE:
+        fields |= {"available_since": now, "misses": 0, "device_failures": 0, "ready_at": None}
+    return _move(agent, now, **fields)
+
+
+def _pending(agent: Agent) -> dict[str, Any]:
+    return {"state": agent.pending_state, "reason": agent.pending_reason}
+
+
+def _move(agent: Agent, now: datetime, **fields: Any) -> bool:
+    if fields["state"] != State.WRAP_UP:
+        fields |= {"wrap_up_until": None, "pending_state": "", "pending_reason": ""}
+    return (
+        Agent.objects.filter(pk=agent.pk, state=agent.state, live_offer_id=agent.live_offer_id).update(
+            state_since=now, **fields
+        )
+        == 1
+    )

@@ -1,0 +1,132 @@
+"""One call with everything that belongs to it, read once under its lock: what is asked of it, and how a row
+or a command of it is written."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from conferences import services as mirror
+from conferences import supervision
+from conferences.models import CallLeg, Conference, Participant, SupervisionSession
+from queues.engine import facts
+from queues.models import Call, Offer, QueueEntry
+from webhooks import outbox
+from webhooks.models import Command
+
+
+class Case:
+    """The rows of one call. Commands that stand already are known, so asking for them again costs nothing."""
+
+    def __init__(self, call: Call, now: datetime) -> None:
+        self.call = call
+        self.now = now
+        self.leg = call.leg
+        self.entries = list(call.entries.select_related("queue").order_by("number"))
+        self.offers = list(call.offers.select_related("agent", "leg", "entry__queue").order_by("offered_at", "id"))
+        self.seats = mirror.seats(call.pk)
+        self.sessions = list(
+            SupervisionSession.objects.filter(call_id=call.pk).select_related("leg").order_by("requested_at")
+        )
+        self.ordered = set(Command.objects.filter(call_id=call.pk).values_list("kind", "dedupe_key"))
+        rows: list[Call | QueueEntry | Offer] = [call, *self.entries, *self.offers]
+        self.before = {row.pk: _values(row) for row in rows}
+
+    def _open(self) -> QueueEntry | None:
+        return next((e for e in self.entries if e.state != QueueEntry.State.ENDED), None)
+
+    def _winner(self, entry: QueueEntry) -> Offer | None:
+        return next((o for o in self.offers if o.entry_id == entry.pk and o.state in Offer.WON), None)
+
+    def _talking(self) -> Offer | None:
+        return next((o for o in self.offers if o.state == Offer.State.CONNECTED), None)
+
+    def _owner(self, at: datetime | None = None) -> SupervisionSession | None:
+        """The supervisor who has taken the call over and holds it now; or who held it at an instant."""
+        for session in self.sessions:
+            ends = [session.ended_at, session.stopped_at, session.leg.hangup_at if session.leg else None]
+            end = min((known for known in ends if known is not None), default=None)
+            if session.took_over_at is not None and (end is None or (at is not None and end > at)):
+                return session
+        return None
+
+    def _parted_at(self, offer: Offer) -> datetime | None:
+        """When the agent left the conference, though nothing has told us yet why."""
+        return left_at(self._seat_of(offer.leg)) if offer.leg else None
+
+    def _seat_of(self, leg: CallLeg, *, in_conference: Conference | None = None) -> Participant | None:
+        """The newest seat of a leg, in one conference or in any."""
+        found = [
+            seat
+            for seat in self.seats
+            if seat.leg_id == leg.pk
+            and seat.joined_at is not None
+            and (in_conference is None or seat.conference_id == in_conference.pk)
+        ]
+        return max(found, key=lambda seat: (seat.joined_at, seat.pk), default=None)
+
+    def _conference_of_caller(self) -> Conference | None:
+        seat = self._seat_of(self.leg)
+        return seat.conference if seat is not None and seat.is_present else None
+
+    def _conference_made_for(self, offer: Offer) -> Conference | None:
+        """Created by command, though its participant.joined has not come yet."""
+        return Conference.objects.filter(call_id=self.call.pk, name=f"offer-{offer.pk}", ended_at__isnull=True).first()
+
+    def _leg_end(self, leg: CallLeg) -> facts.LegEnd | None:
+        if leg.hangup_at is None:
+            return None
+        ours = Command.objects.filter(kind="hang_up", target=leg.call_control_id, state=Command.State.ACCEPTED).exists()
+        return facts.LegEnd(at=leg.hangup_at, cause=leg.hangup_cause, sip_cause=leg.sip_hangup_cause, ours=ours)
+
+    def _save(self, row: Call | QueueEntry | Offer) -> None:
+        """Write a row if anything about it has changed."""
+        values = _values(row)
+        if self.before.get(row.pk) != values:
+            row.save()
+            self.before[row.pk] = values
+
+    def _order(
+        self,
+        kind: str,
+        operation: str,
+        leg: CallLeg,
+        *,
+        dedupe_key: object,
+        arguments: dict[str, object],
+        target: str | None = None,
+        takes_target: bool = True,
+        subject_id: uuid.UUID | None = None,
+        priority: int = Command.Priority.REST,
+    ) -> None:
+        """A command about one leg, in that leg's order."""
+        self._issue(
+            kind,
+            operation=operation,
+            target=(target or leg.call_control_id) if takes_target else "",
+            arguments=arguments,
+            ordering_key=leg.call_control_id,
+            dedupe_key=dedupe_key,
+            subject_id=subject_id,
+            priority=priority,
+        )
+
+    def _issue(self, kind: str, *, dedupe_key: object, **words: Any) -> None:
+        """Issue a command of this call, unless this very intent stands already."""
+        if (kind, str(dedupe_key)) not in self.ordered:
+            self.ordered.add((kind, str(dedupe_key)))
+            outbox.issue(kind, dedupe_key=dedupe_key, call_id=self.call.pk, now=self.now, **words)
+
+    def _hang_up(self, leg: CallLeg) -> None:
+        if ("hang_up", leg.call_control_id) not in self.ordered:
+            supervision.hang_up(leg.call_control_id, call_id=self.call.pk, now=self.now)
+
+
+def _values(row: Call | QueueEntry | Offer) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def left_at(seat: Participant | None) -> datetime | None:
+    """When a leg left for good; a later join means it came back."""
+    if seat is None or seat.left_at is None or seat.joined_at is None or seat.left_at < seat.joined_at:
+        return None
+    return seat.left_at
