@@ -1,0 +1,13 @@
+"""The live process, and in development the web too. Refuses to start on any system check error."""
+
+import os
+
+import django
+from django.core.handlers.asgi import ASGIHandler
+
+from callcenter.checks import exit_on_errors
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter.settings")
+django.setup(set_prefix=False)
+exit_on_errors()
+application = ASGIHandler()

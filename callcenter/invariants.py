@@ -1,0 +1,165 @@
+"""RELIABILITY §6.1 as questions to the database: each must answer nothing, at any instant unless it says "quiet"."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Exists, F, OuterRef, Q
+
+from conferences.models import Participant, SupervisionSession
+from queues.models import Agent, Call, Offer, QueueEntry
+from webhooks.models import AuditEntry, Command, WebhookEvent
+
+TEN_SECONDS = timedelta(seconds=10)
+FIVE_SECONDS = timedelta(seconds=5)
+
+
+def double_booked_agents(now: datetime) -> Iterator[str]:
+    """I1."""
+    live = Offer.objects.live().values("agent_id").annotate(offers=Count("id")).filter(offers__gt=1)
+    for row in live.order_by("agent_id"):
+        yield f"agent {row['agent_id']} holds {row['offers']} live offers"
+
+
+def callers_offered_twice(now: datetime) -> Iterator[str]:
+    """I2."""
+    exclusive = Offer.objects.live().filter(exclusive=True)
+    for row in exclusive.values("entry_id").annotate(offers=Count("id")).filter(offers__gt=1).order_by("entry_id"):
+        yield f"entry {row['entry_id']} has {row['offers']} exclusive live offers"
+    won = Offer.objects.filter(state__in=Offer.WON)
+    for row in won.values("entry_id").annotate(offers=Count("id")).filter(offers__gt=1).order_by("entry_id"):
+        yield f"entry {row['entry_id']} has {row['offers']} winners"
+
+
+def forgotten_callers(now: datetime) -> Iterator[str]:
+    """I3: alive and routable, and nothing will ever look at them again."""
+    routable = [Call.State.ARRIVING, Call.State.IN_FLOW, Call.State.QUEUED, Call.State.OFFERING]
+    for call in Call.objects.filter(leg__hangup_at__isnull=True, state__in=routable).filter(
+        Q(next_deadline__isnull=True) | Q(next_deadline__lt=now - TEN_SECONDS)
+    ):
+        yield f"call {call.pk} is {call.state} and overdue since {call.next_deadline}"
+
+
+def live_offers_of_ended_calls(now: datetime) -> Iterator[str]:
+    """I4, quiet 5 s."""
+    for offer in Offer.objects.live().filter(call__leg__hangup_at__lt=now - FIVE_SECONDS):
+        yield f"offer {offer.pk} is {offer.state}, its caller hung up"
+
+
+def overdue_offers(now: datetime) -> Iterator[str]:
+    """I5."""
+    unconnected = Offer.objects.live().exclude(state=Offer.State.CONNECTED)
+    for offer in unconnected.filter(expires_at__lt=now - FIVE_SECONDS):
+        yield f"offer {offer.pk} is {offer.state} and overdue since {offer.expires_at}"
+
+
+def agents_at_odds_with_offers(now: datetime) -> Iterator[str]:
+    """I6: reserved or busy if and only if a live offer points at the agent."""
+    live = Offer.objects.live().filter(agent_id=OuterRef("pk"))
+    engaged = Q(state__in=[Agent.State.RESERVED, Agent.State.BUSY])
+    for agent in Agent.objects.filter(engaged & ~Exists(live) | ~engaged & Exists(live)):
+        yield f"agent {agent.pk} is {agent.state}, which his offers contradict"
+
+
+def stuck_events(now: datetime) -> Iterator[str]:
+    """I8."""
+    new = WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW, received_at__lt=now - TEN_SECONDS)
+    for event in new:
+        yield f"event {event.event_id} {event.event_type} not applied since {event.received_at}: {event.error}"
+
+
+def intents_done_twice(now: datetime) -> Iterator[str]:
+    """I9."""
+    done = Command.objects.filter(state=Command.State.ACCEPTED).values("kind", "dedupe_key")
+    for row in done.annotate(times=Count("sequence")).filter(times__gt=1).order_by("kind"):
+        yield f"command {row['kind']} {row['dedupe_key']} accepted {row['times']} times"
+
+
+def commands_in_limbo(now: datetime) -> Iterator[str]:
+    """I10."""
+    for command in Command.objects.filter(state__in=Command.OPEN, created_at__lt=now - timedelta(seconds=90)):
+        yield f"command {command.pk} {command.kind} is {command.state} since {command.created_at}: {command.error}"
+
+
+def dead_events(now: datetime) -> Iterator[str]:
+    """I11."""
+    for event in WebhookEvent.objects.filter(status=WebhookEvent.Status.DEAD):
+        yield f"event {event.event_id} {event.event_type} was set aside: {event.error}"
+
+
+def listeners_without_authority(now: datetime) -> Iterator[str]:
+    """I12: everybody who ever joined with a supervisor's role was allowed to, by an audit row."""
+    allowed = AuditEntry.objects.filter(
+        allowed=True, call_id=OuterRef("conference__call_id"), user_id=OuterRef("leg__supervision_session__supervisor")
+    )
+    listeners = Participant.objects.exclude(supervisor_role="none").filter(joined_at__isnull=False)
+    for seat in listeners.exclude(Exists(allowed)):
+        yield f"participant {seat.pk} listens as {seat.supervisor_role} without authority"
+
+
+def whispers_to_others(now: datetime) -> Iterator[str]:
+    """I13: a whisper's targets are legs of agents."""
+    for seat in Participant.objects.present().filter(supervisor_role="whisper").select_related("conference"):
+        agents = set(
+            Participant.objects.filter(conference=seat.conference, leg__role="agent").values_list(
+                "leg__call_control_id", flat=True
+            )
+        )
+        if others := set(seat.whisper_call_control_ids) - agents:
+            yield f"participant {seat.pk} whispers to {len(others)} legs that are no agent's"
+
+
+def lonely_callers(now: datetime) -> Iterator[str]:
+    """I14: the only one in a live conference for 10 s who is not both held with music and in a waiting entry."""
+    for seat in (
+        Participant.objects.present()
+        .filter(leg__role="customer", joined_at__lt=now - TEN_SECONDS)
+        .select_related("conference", "leg")
+    ):
+        others = Participant.objects.present().filter(conference=seat.conference).exclude(pk=seat.pk)
+        parted = Participant.objects.filter(conference=seat.conference, left_at__gte=now - TEN_SECONDS)
+        if others.exists() or parted.exists():
+            continue
+        waits = QueueEntry.objects.filter(call__leg=seat.leg).exclude(state=QueueEntry.State.ENDED).exists()
+        if not (seat.on_hold and waits):
+            yield f"caller of call {seat.conference.call_id} is alone in a conference"
+
+
+def in_two_conferences(now: datetime) -> Iterator[str]:
+    """I15."""
+    seats = Participant.objects.present().values("leg_id").annotate(places=Count("id")).filter(places__gt=1)
+    for row in seats.order_by("leg_id"):
+        yield f"leg {row['leg_id']} is in {row['places']} conferences"
+
+
+def ends_before_beginnings(now: datetime) -> Iterator[str]:
+    """I16, as far as rows can show it: what has ended is not live, and ended after it began."""
+    for offer in Offer.objects.live().filter(ended_at__isnull=False):
+        yield f"offer {offer.pk} is {offer.state} with an end"
+    for entry in QueueEntry.objects.filter(ended_at__lt=F("entered_at")):
+        yield f"entry {entry.pk} ended before it began"
+    for session in SupervisionSession.objects.exclude(state="ended").filter(ended_at__isnull=False):
+        yield f"session {session.pk} is {session.state} with an end"
+
+
+INVARIANTS: Mapping[str, Callable[[datetime], Iterator[str]]] = {
+    "I1": double_booked_agents,
+    "I2": callers_offered_twice,
+    "I3": forgotten_callers,
+    "I4": live_offers_of_ended_calls,
+    "I5": overdue_offers,
+    "I6": agents_at_odds_with_offers,
+    "I8": stuck_events,
+    "I9": intents_done_twice,
+    "I10": commands_in_limbo,
+    "I11": dead_events,
+    "I12": listeners_without_authority,
+    "I13": whispers_to_others,
+    "I14": lonely_callers,
+    "I15": in_two_conferences,
+    "I16": ends_before_beginnings,
+}
+
+
+def violations(now: datetime) -> list[str]:
+    """One line per violation, its number first."""
+    return [f"{name} {line}" for name, check in INVARIANTS.items() for line in check(now)]

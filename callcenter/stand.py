@@ -1,0 +1,223 @@
+"""A whole call center on this machine, for daily work and the demo: stores, simulator, web, worker, sweep.
+
+A command that calls ``prepare`` runs twice: the first time it chooses stores, ports and keys, and becomes
+itself again with them in the environment, where the settings and every child read them.
+"""
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from callcenter import embedded
+from callcenter.celery import app as celery_app
+from callcenter.checks import SIMULATOR_KEY_PREFIX
+from callcenter.processes import LOOPBACK, Child, Processes, any_port, choose_port
+
+T = TypeVar("T")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+WEB_PORT = 8000
+SIMULATOR_PORT = 12111
+CONNECTION_ID = "1494404757140276705"
+READY_SECS = 60
+_VARIABLE = "CALLCENTER_STAND"
+# What production says about its own hosts and account has no meaning here.
+_NOT_INHERITED = (
+    "ALLOWED_HOSTS",
+    "CSRF_TRUSTED_ORIGINS",
+    "CACHE_URL",
+    "TELNYX_FAILOVER_URL",
+    "TELNYX_PUBLIC_KEY",
+)
+
+
+class StandError(Exception):
+    """The stand cannot start or go on; the message is one line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was chosen: where files lie, which stores, which ports."""
+
+    folder: str
+    database: str
+    broker: str
+    broker_port: int
+    web_port: int
+    simulator_port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://{LOOPBACK}:{self.web_port}"
+
+    @property
+    def backends(self) -> dict[str, str]:
+        return {"database": self.database, "broker": self.broker}
+
+
+def prepare(*, folder: Path, web_port: int | None, simulator_port: int | None, log_level: str) -> Plan:
+    """Choose, and run this command again with what was chosen; returns the second time only.
+
+    Raises PortInUse or StoreUnavailable.
+    """
+    chosen = os.environ.pop(_VARIABLE, "")
+    if not chosen:
+        folder.mkdir(parents=True, exist_ok=True)
+        _begin_again(*_choose(folder, web_port, simulator_port), log_level=log_level)
+    return Plan(**json.loads(chosen))
+
+
+def _choose(folder: Path, web_port: int | None, simulator_port: int | None) -> tuple[Plan, str]:
+    """The plan, and the database's URL, which may hold a password and is no part of it."""
+    database_url = os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'callcenter.sqlite3'}"
+    embedded.check_database(database_url)
+    broker = embedded.choose_broker(os.environ)
+    if broker == embedded.GIVEN:
+        embedded.check_redis(os.environ["REDIS_URL"])
+    plan = Plan(
+        folder=str(folder),
+        database="sqlite" if urlsplit(database_url).scheme == "sqlite" else "postgres",
+        broker=broker,
+        broker_port=any_port(),
+        web_port=choose_port(WEB_PORT, wanted=web_port),
+        simulator_port=choose_port(SIMULATOR_PORT, wanted=simulator_port),
+    )
+    return plan, database_url
+
+
+def _begin_again(plan: Plan, database_url: str, *, log_level: str) -> NoReturn:
+    environment = _environment(plan, os.environ, database_url=database_url, log_level=log_level)
+    environment[_VARIABLE] = json.dumps(asdict(plan))
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _environment(plan: Plan, inherited: Mapping[str, str], *, database_url: str, log_level: str) -> dict[str, str]:
+    kept = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
+    return {
+        "LOG_LEVEL": log_level,
+        **kept,
+        "DEBUG": "1",
+        "SECRET_KEY": inherited.get("SECRET_KEY") or _lasting_secret(Path(plan.folder) / "secret-key"),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": inherited.get("REDIS_URL") or f"redis://{LOOPBACK}:{plan.broker_port}/0",
+        "TELNYX_API_KEY": SIMULATOR_KEY_PREFIX + secrets.token_hex(16),
+        "TELNYX_BASE_URL": f"http://{LOOPBACK}:{plan.simulator_port}/v2",
+        "TELNYX_CONNECTION_ID": CONNECTION_ID,
+        "TELNYX_WEBHOOK_URL": f"{plan.address}/webhooks/telnyx",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _lasting_secret(path: Path) -> str:
+    """Kept between starts, so that a restart logs nobody out."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(50))
+    return path.read_text()
+
+
+class Stand:
+    """The processes of one stand, to be started in the order of the methods; each waits until it answers."""
+
+    def __init__(self, plan: Plan, processes: Processes) -> None:
+        self.plan = plan
+        self._processes = processes
+        self._environment = dict(os.environ)
+        self.simulator = httpx.Client(base_url=f"http://{LOOPBACK}:{plan.simulator_port}", trust_env=False, timeout=10)
+
+    def start_broker(self) -> None:
+        if self.plan.broker != embedded.GIVEN:
+            embedded.start_broker(
+                self._processes,
+                self.plan.broker,
+                port=self.plan.broker_port,
+                folder=Path(self.plan.folder),
+                python=sys.executable,
+            )
+
+    def start_simulator(self, *, seed: int | None = None, speed: float = 1.0) -> None:
+        options = {
+            "--port": str(self.plan.simulator_port),
+            "--webhook-url": self._environment["TELNYX_WEBHOOK_URL"],
+            "--api-key": self._environment["TELNYX_API_KEY"],
+            "--connection-id": CONNECTION_ID,
+            "--keys": str(Path(self.plan.folder) / "simulator-keys"),
+            "--speed": f"{speed:g}",
+            # One writer at a time: SQLite answers late under load, and a late answer is still an answer.
+            "--webhook-timeout": "10" if self.plan.database == "sqlite" else "2",
+        }
+        if seed is not None:
+            options["--seed"] = str(seed)
+        child = self._start("simulator", "callcenter.simulator", *(part for pair in options.items() for part in pair))
+        self._environment["TELNYX_PUBLIC_KEY"] = self._wait(child, self._public_key)
+
+    def start_web(self) -> None:
+        child = self._start(
+            "web", "uvicorn", "callcenter.asgi:application",
+            "--host", LOOPBACK, "--port", str(self.plan.web_port), "--lifespan", "off",
+            "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2",
+        )  # fmt: skip
+        self._wait(child, self._web_answers)
+
+    def start_worker(self) -> None:
+        child = self._start(
+            "worker", "celery", "--quiet", "-A", "callcenter", "worker", "-P", "threads", "-c", "4",
+            "--loglevel", self._environment["LOG_LEVEL"],
+            # Four threads: more of them in one Python process only wait for each other and for SQLite's one
+            # writer. Few connections, for the embedded broker's sake; there is only one worker to hear from.
+            "--without-gossip", "--without-mingle", "--without-heartbeat",
+        )  # fmt: skip
+        self._wait(child, lambda: celery_app.control.ping(timeout=1.0))
+
+    def start_sweep(self) -> None:
+        self._processes.start("sweep", sys.executable, "manage.py", "sweep", env=self._environment)
+
+    def check(self) -> None:
+        """Raises StandError if a process ended that nobody asked to."""
+        child = self._processes.ended(timeout=0)
+        if child is not None:
+            raise StandError(child.describe_end())
+
+    def wait(self) -> None:
+        """Until a process ends that nobody asked to; raises StandError."""
+        child = self._processes.ended()
+        if child is not None:
+            raise StandError(child.describe_end())
+
+    def _start(self, name: str, module: str, *arguments: str) -> Child:
+        # Celery warns of running as root; on a developer's or a container's machine that is how it is.
+        quiet = ["-W", "ignore:You're running the worker with superuser"]
+        return self._processes.start(name, sys.executable, *quiet, "-m", module, *arguments, env=self._environment)
+
+    def _wait(self, child: Child, answer: Callable[[], T]) -> T:
+        """What ``answer`` returns once it is something. Raises StandError if the process ends before."""
+        deadline = time.monotonic() + READY_SECS
+        while time.monotonic() < deadline:
+            self.check()
+            found = answer()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise StandError(f"{child.name} did not answer within {READY_SECS} s.")
+
+    def _public_key(self) -> str:
+        try:
+            return str(self.simulator.get("/_sim/public-key").raise_for_status().json()["public_key"])
+        except httpx.TransportError:
+            return ""
+
+    def _web_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.plan.address}/admin/login/", trust_env=False, timeout=10).status_code < 500
+        except httpx.TransportError:
+            return False

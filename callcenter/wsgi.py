@@ -1,0 +1,13 @@
+"""The web process: webhooks, API, admin. Refuses to start on any system check error."""
+
+import os
+
+import django
+from django.core.handlers.wsgi import WSGIHandler
+
+from callcenter.checks import exit_on_errors
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter.settings")
+django.setup(set_prefix=False)
+exit_on_errors()
+application = WSGIHandler()
