@@ -1,0 +1,1 @@
+"""Speed and cost, on the stores that the environment names or on SQLite: ``make bench``."""

@@ -1,0 +1,199 @@
+"""Two things at the same instant, on a database that lets them: one of the two right ends, every time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from queues import engine
+from queues.models import Agent, Call, Offer, Queue, QueueEntry
+from tests.journeys import house as h
+from tests.queues import scene
+from webhooks.models import Command, WebhookEvent
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+
+TIMES = 100
+CLAIMS = 25
+
+
+def at_once(*deeds: Callable[[], object]) -> list[object]:
+    """Each on a thread and a connection of its own, begun together."""
+    start = threading.Barrier(len(deeds))
+
+    def run(deed: Callable[[], object]) -> object:
+        try:
+            with connection.cursor():  # connected before the start
+                start.wait()
+            return deed()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(run, deeds))
+
+
+# the same entry, the same agent ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def line() -> Queue:
+    return scene.queue()
+
+
+def passes(queue: Queue, count: int) -> Sequence[object]:
+    return at_once(*[lambda: engine.route(queue.pk, now=timezone.now())] * count)
+
+
+def forget() -> None:
+    Offer.objects.all().delete()
+    Command.objects.all().delete()
+    Agent.objects.update(state=Agent.State.AVAILABLE, live_offer_id=None)
+    QueueEntry.objects.update(state=QueueEntry.State.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("callers", "agents"),
+    [
+        pytest.param(1, 1, id="one caller, one agent"),
+        pytest.param(1, 3, id="one caller, three agents"),
+        pytest.param(3, 1, id="three callers, one agent"),
+        pytest.param(4, 4, id="four and four"),
+    ],
+)
+def test_passes_at_once_give_one_offer_each(line: Queue, callers: int, agents: int) -> None:
+    for number in range(callers):
+        scene.waiting(line, name=f"caller {number}", since=30 - number)
+    for number in range(agents):
+        scene.agent(f"agent {number}", serves=line)
+    for _ in range(CLAIMS):
+        made = passes(line, 4)
+        offers = list(Offer.objects.live())
+        assert len(offers) == min(callers, agents) == sum(map(int, made))  # type: ignore[call-overload]
+        assert len({offer.agent_id for offer in offers}) == len({offer.entry_id for offer in offers}) == len(offers)
+        assert Command.objects.filter(kind="dial_agent").count() == len(offers)
+        reserved = Agent.objects.filter(state=Agent.State.RESERVED)
+        assert {agent.live_offer_id for agent in reserved} == {offer.pk for offer in offers}
+        assert QueueEntry.objects.filter(state=QueueEntry.State.OFFERING).count() == len(offers)
+        forget()
+
+
+def test_two_queues_at_once_do_not_share_an_agent() -> None:
+    first, second = scene.queue("first"), scene.queue("second")
+    both = scene.agent("both", serves=first)
+    second.memberships.create(agent=both)
+    for queue in (first, second):
+        scene.waiting(queue, name=f"caller of {queue.name}")
+    for _ in range(CLAIMS):
+        at_once(*[lambda queue=queue: engine.route(queue.pk, now=timezone.now()) for queue in (first, second)])
+        assert Offer.objects.live().count() == 1
+        forget()
+
+
+def test_a_caller_who_leaves_while_he_is_offered_is_offered_to_nobody_for_long(line: Queue) -> None:
+    """Settling his hang-up and a pass for him, at once: whoever comes second sees the other."""
+    agent = scene.agent("anna", serves=line)
+    for number in range(CLAIMS):
+        call = scene.waiting(line, name=f"caller {number}")
+        type(call.leg).objects.filter(pk=call.leg.pk).update(hangup_at=timezone.now(), hangup_cause="normal_clearing")
+        at_once(
+            lambda: engine.route(line.pk, now=timezone.now()),
+            lambda call=call: engine.settle(call.pk, now=timezone.now()),
+        )
+        call.refresh_from_db()
+        assert call.outcome == Call.Outcome.ABANDONED
+        assert not Offer.objects.live().exists()
+        agent.refresh_from_db()
+        assert agent.state == Agent.State.AVAILABLE
+
+
+# the caller's hang-up and the agent's answer -----------------------------------------------------------------
+
+
+def let_go(house: h.House) -> None:
+    """Open every gate, and have what comes in applied by as many threads at once as there are events."""
+    house.sim("DELETE", "gates")
+    house.simulator.drain()
+    events = list(WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).values_list("pk", flat=True))
+    assert len(events) >= 2
+    at_once(*[lambda pk=pk: house.run(("webhooks.apply", str(pk))) for pk in events])
+
+
+@pytest.mark.parametrize("answers_first", [True, False])
+def test_the_caller_hangs_up_as_the_agent_answers(house: h.House, answers_first: bool) -> None:
+    """Both are true at Telnyx when we hear of either. He left: the agent's leg goes too, and nobody is connected."""
+    support = h.queue(greeting_text="")
+    anna = h.agent("anna", support)
+    for _ in range(TIMES // 2):
+        house.phone(anna.address, on_ring="answer", after_secs=1)
+        call = house.ring()
+        house.until(lambda call=call: call.offers.filter(state=Offer.State.RINGING).exists())
+        offer = h.only_offer(call)
+        assert offer.leg is not None
+        house.sim("POST", "gates", {"event_type": "call.hangup", "leg": call.leg.call_control_id})
+        house.sim("POST", "gates", {"event_type": "call.answered", "leg": offer.leg.call_control_id})
+        if answers_first:
+            house.advance(1)
+            house.sim("POST", f"calls/{call.leg.call_control_id}/hangup")
+        else:
+            house.simulator.advance(0.9)
+            house.sim("POST", f"calls/{call.leg.call_control_id}/hangup")
+            house.advance(0.5)
+        assert len(house.sim("GET", "gates")["gates"]) == 2
+        let_go(house)
+        house.advance(2)
+        right_end(house, call)
+        anna.refresh_from_db()
+        assert anna.state == Agent.State.AVAILABLE
+        house.check()
+
+
+def test_the_caller_hangs_up_while_he_is_being_connected(house: h.House) -> None:
+    """The answer has been heard and the conference is made, step by step, with his hang-up at any of the steps."""
+    support = h.queue(greeting_text="")
+    anna = h.agent("anna", support)
+    house.phone(anna.address, on_ring="answer", after_secs=1)
+    ends = set()
+    for number in range(TIMES // 4):
+        call = house.ring()
+        house.until(lambda call=call: call.offers.filter(state=Offer.State.RINGING).exists())
+        gate = house.sim("POST", "gates", {"event_type": "call.answered"})["id"]
+        house.advance(1)
+        house.sim("DELETE", f"gates/{gate}")
+        for _ in range(number % 12):
+            house.step()
+        house.sim("POST", f"calls/{call.leg.call_control_id}/hangup")
+        house.simulator.drain()
+        jobs = house.jobs()
+        if len(jobs) > 1:
+            at_once(*[lambda job=job: house.run(job) for job in jobs])
+        else:
+            for job in jobs:
+                house.run(job)
+        house.advance(3)
+        ends.add(right_end(house, call))
+        anna.refresh_from_db()
+        assert anna.state == Agent.State.AVAILABLE
+        house.check()
+    assert ends == {Call.Outcome.ABANDONED, Call.Outcome.ANSWERED}
+
+
+def right_end(house: h.House, call: Call) -> str:
+    """Either he left and nobody spoke with him, or they were connected and it ended; all legs gone either way."""
+    call.refresh_from_db()
+    offer = h.only_offer(call)
+    entry = call.entries.get()
+    assert not any(leg["is_alive"] for leg in house.sim("GET", "state")["legs"])
+    assert entry.state == QueueEntry.State.ENDED
+    if call.outcome == Call.Outcome.ABANDONED:
+        assert (call.state, offer.state, entry.outcome) == ("abandoned", Offer.State.CALLER_LEFT, "abandoned")
+        assert offer.connected_at is None
+    else:
+        assert (call.state, offer.state, entry.outcome) == ("closed", Offer.State.ENDED, "answered")
+        assert offer.connected_at is not None
+        assert offer.ended_at is not None
+        assert offer.connected_at <= offer.ended_at
+    return call.outcome
