@@ -126,6 +126,11 @@ def _lasting_secret(path: Path) -> str:
     return path.read_text()
 
 
+def _answers(worker: str) -> bool:
+    answers = celery_app.control.ping(timeout=1.0) or []
+    return any(node.startswith(f"{worker}@") for answer in answers for node in answer)
+
+
 class Stand:
     """The processes of one stand, to be started in the order of the methods; each waits until it answers."""
 
@@ -169,15 +174,15 @@ class Stand:
         )  # fmt: skip
         self._wait(child, self._web_answers)
 
-    def start_worker(self) -> None:
+    def start_worker(self, name: str = "worker") -> None:
         child = self._start(
-            "worker", "celery", "--quiet", "-A", "callcenter", "worker", "-P", "threads", "-c", "4",
+            name, "celery", "--quiet", "-A", "callcenter", "worker", "-n", f"{name}@%h", "-P", "threads", "-c", "4",
             "--loglevel", self._environment["LOG_LEVEL"],
             # Four threads: more of them in one Python process only wait for each other and for SQLite's one
             # writer. Few connections, for the embedded broker's sake; there is only one worker to hear from.
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         )  # fmt: skip
-        self._wait(child, lambda: celery_app.control.ping(timeout=1.0))
+        self._wait(child, lambda: _answers(name))
 
     def start_sweep(self) -> None:
         self._processes.start("sweep", sys.executable, "manage.py", "sweep", env=self._environment)

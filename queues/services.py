@@ -198,7 +198,7 @@ def requeue(call: Call, *, now: datetime, queue: Queue | None = None) -> QueueEn
 
 
 def refused(offer: Offer, *, at: datetime) -> None:
-    Offer.objects.filter(pk=offer.pk, state__in=Offer.LIVE, refused_at__isnull=True).update(refused_at=at)
+    Offer.objects.filter(pk=offer.pk, refused_at__isnull=True).update(refused_at=at)
 
 
 def conference_known(offer: Offer, conference: Mapping[str, Any], *, now: datetime) -> None:

@@ -16,7 +16,7 @@ DECLINING = frozenset({"call_rejected", "user_busy"})
 MISSING = frozenset({"timeout", "no_answer"})
 DROPPING = frozenset({"unspecified", "not_found", "timeout"})
 CALLER_MOVED = "caller_moved"
-LEAVING = timedelta(seconds=2)  # between a participant's leaving and his leg's end, where the one is the other
+LEAVING = timedelta(seconds=2)  # between two words for one leaving: of a participant and his leg, of Telnyx and us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +143,9 @@ def _ends(facts: OfferFacts) -> Iterable[_End]:
         )
     if facts.leg_end is not None:
         yield _End(facts.leg_end.at, 2, _exit_of(facts, facts.leg_end), facts.leg_end.cause)
-    if facts.refused_at is not None:
-        yield _End(facts.refused_at, 3, State.LEG_FAILED, "dial_refused")
+    if facts.refused_at is not None and not _refused_for_want_of_a_caller(facts):
+        refused = "join_refused" if facts.answered_at else "dial_refused"
+        yield _End(facts.refused_at, 3, State.LEG_FAILED, refused)
     if facts.unconfirmed_at is not None and not (facts.confirmed_at and facts.confirmed_at <= facts.unconfirmed_at):
         yield _End(facts.unconfirmed_at, 4, State.TIMED_OUT, "not_confirmed")
     if facts.expired_at is not None:
@@ -163,6 +164,16 @@ def _partings(facts: OfferFacts) -> Iterable[_End]:
         yield _End(facts.caller_left_at, 6, State.ENDED, "caller_hangup" if gone else CALLER_MOVED)
     if facts.agent_left_at is not None and facts.leg_end is not None:
         yield _End(facts.agent_left_at, 7, State.ENDED, facts.leg_end.cause)
+
+
+def _refused_for_want_of_a_caller(facts: OfferFacts) -> bool:
+    """An agent who has answered is refused his join because the caller, and with him the conference, has just gone.
+
+    Their order cannot be read off their instants: the hang-up's is of Telnyx's clock, the refusal's of ours.
+    """
+    if facts.answered_at is None or facts.caller_hangup_at is None or facts.refused_at is None:
+        return False
+    return abs(facts.refused_at - facts.caller_hangup_at) <= LEAVING
 
 
 def _exit_of(facts: OfferFacts, end: LegEnd) -> str:
