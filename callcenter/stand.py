@@ -16,6 +16,8 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import redis
+from kombu.exceptions import OperationalError
 
 from callcenter import embedded
 from callcenter.celery import app as celery_app
@@ -127,7 +129,10 @@ def _lasting_secret(path: Path) -> str:
 
 
 def _answers(worker: str) -> bool:
-    answers = celery_app.control.ping(timeout=1.0) or []
+    try:
+        answers = celery_app.control.ping(timeout=1.0) or []
+    except (redis.RedisError, OperationalError):  # the broker closed this connection; the next ping has a new one
+        return False
     return any(node.startswith(f"{worker}@") for answer in answers for node in answer)
 
 

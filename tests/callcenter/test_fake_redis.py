@@ -58,6 +58,17 @@ def test_clients_that_leave_in_the_middle_disturb_nobody(port: int, lines: list[
     assert lines == []
 
 
+def test_an_error_is_an_answer_and_the_connection_goes_on(port: int) -> None:
+    """Celery asks for a script by its hash first, and loads it on the same connection when it is told there is none."""
+    with redis.Redis(host=LOOPBACK, port=port, retry=None, single_connection_client=True) as client:
+        before = client.client_id()
+        with pytest.raises(redis.exceptions.NoScriptError):
+            client.evalsha("0" * 40, 0)
+        with pytest.raises(redis.ResponseError):
+            client.execute_command("NO SUCH COMMAND")
+        assert client.client_id() == before
+
+
 def test_a_task_travels_through_celery(port: int) -> None:
     from celery import Celery
 
