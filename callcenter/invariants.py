@@ -1,4 +1,8 @@
-"""RELIABILITY §6.1 as questions to the database: each must answer nothing, at any instant unless it says "quiet"."""
+"""RELIABILITY §6.1 as questions to the database: each must answer nothing, at any instant unless it says "quiet".
+
+I7, an event applied twice, has no question: ``event_id`` is unique, and its row says "done" in the transaction of its
+effects.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -87,9 +91,12 @@ def dead_events(now: datetime) -> Iterator[str]:
 
 
 def listeners_without_authority(now: datetime) -> Iterator[str]:
-    """I12: everybody who ever joined with a supervisor's role was allowed to, by an audit row."""
+    """I12: everybody who ever joined with a supervisor's role had asked to listen and was allowed to."""
     allowed = AuditEntry.objects.filter(
-        allowed=True, call_id=OuterRef("conference__call_id"), user_id=OuterRef("leg__supervision_session__supervisor")
+        allowed=True,
+        action__in=[*SupervisionSession.Mode, "switch"],
+        call_id=OuterRef("conference__call_id"),
+        user_id=OuterRef("leg__supervision_session__supervisor"),
     )
     listeners = Participant.objects.exclude(supervisor_role="none").filter(joined_at__isnull=False)
     for seat in listeners.exclude(Exists(allowed)):

@@ -1,17 +1,15 @@
 """The mirrors of Telnyx, to be read; who listened to whom."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from conferences.models import CallLeg, Conference, Participant, Recording, SupervisionSession
-from webhooks.admin import ReadOnlyAdmin, call_link, report_per_row
+from webhooks.admin import ReadOnlyAdmin, call_link
 
 LEG_COLOURS = {"ringing": "warning", "queued": "info", "answered": "success", "bridged": "success"}
 
@@ -48,14 +46,13 @@ class CallLegAdmin(ReadOnlyAdmin):
 
 @admin.register(Conference)
 class ConferenceAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "shown_status", "shown_call", "created_at", "ended_at", "shown_recording", "asked_for")
+    list_display = ("__str__", "shown_status", "shown_call", "created_at", "ended_at", "shown_recording")
     list_filter = ("recording_state", ("created_at", RangeDateTimeFilter))
     list_filter_submit = True
     show_full_result_count = False
     search_fields = ("name", "conference_id")
     search_help_text = "A conference's name, Telnyx's id of it, or the id of a call."
     for_superusers = ("floor_call_control_id",)
-    actions = ("reconcile",)
 
     @display(
         description="status",
@@ -75,25 +72,6 @@ class ConferenceAdmin(ReadOnlyAdmin):
     @display(description="call")
     def shown_call(self, conference: Conference) -> str:
         return call_link(conference.call_id)
-
-    @display(description="reconcile asked", ordering="reconcile_requested_at")
-    def asked_for(self, conference: Conference) -> datetime | None:
-        return conference.reconcile_requested_at
-
-    def has_reconcile_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("conferences.change_conference")
-
-    @admin.action(description="Reconcile with Telnyx", permissions=["reconcile"])
-    def reconcile(self, request: HttpRequest, queryset: QuerySet[Conference]) -> None:
-        report_per_row(request, list(queryset), _reconcile, "will be compared with Telnyx.")
-
-
-def _reconcile(conference: Conference) -> str:
-    """The sweeper acts on the wish; one that stands already is not repeated."""
-    asked = Conference.objects.filter(pk=conference.pk, reconcile_requested_at__isnull=True).update(
-        reconcile_requested_at=timezone.now()
-    )
-    return "" if asked else "a comparison was asked for already."
 
 
 class PresentFilter(admin.SimpleListFilter):

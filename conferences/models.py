@@ -129,7 +129,6 @@ class Conference(models.Model):
     recording_state = models.CharField(max_length=10, choices=RecordingState, default=RecordingState.OFF)
     recording_version = models.BigIntegerField(default=0)
     read_version = models.BigIntegerField(default=0, help_text="the newest read of its participants")
-    reconcile_requested_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-created_at",)

@@ -1,6 +1,6 @@
 """What people do to a live conversation: the one entry for admin and API.
 
-Each verb checks scope and permission, keeps an audit row (also of what it refused), and writes the command or
+Each verb checks the permission of its mode, keeps an audit row (also of what it refused), and writes the command or
 the session; what follows is settled like everything else. Listening needs a signed-in user.
 """
 
@@ -36,7 +36,6 @@ class Actor:
 
     name: str
     user: User | None = None
-    is_admin: bool = False
 
     @property
     def user_id(self) -> int | None:

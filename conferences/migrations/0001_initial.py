@@ -36,7 +36,6 @@ class Migration(migrations.Migration):
                 ('recording_state', models.CharField(choices=[('off', 'off'), ('recording', 'recording'), ('paused', 'paused')], default='off', max_length=10)),
                 ('recording_version', models.BigIntegerField(default=0)),
                 ('read_version', models.BigIntegerField(default=0, help_text='the newest read of its participants')),
-                ('reconcile_requested_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 'ordering': ('-created_at',),

@@ -180,7 +180,7 @@ def _asked(request: HttpRequest) -> Request:
 def actor(user: Any) -> Actor:
     """A signed-in user as queues.supervision knows him."""
     assert isinstance(user, User)  # noqa: S101  admin_view lets nobody else in
-    return Actor(name=user.get_username(), user=user, is_admin=user.is_superuser)
+    return Actor(name=user.get_username(), user=user)
 
 
 def _next(request: HttpRequest, otherwise: str) -> str:

@@ -1,18 +1,15 @@
 """Queues, numbers, teams, skills: what a call center is set up with."""
 
-from datetime import datetime
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from queues.admin.forms import MembershipForm, MembershipsOfQueue, QueueForm
 from queues.admin.pages import KeptOnceUsed
 from queues.models import Number, Queue, QueueMembership, Skill, Team
-from webhooks.admin import report_per_row
 
 
 class NumberInline(TabularInline):
@@ -37,20 +34,18 @@ class MemberInline(TabularInline):
 class QueueAdmin(KeptOnceUsed):
     form = QueueForm
     warn_unsaved_form = True
-    list_display = ("name", "team", "shown_strategy", "shown_numbers", "members", "record", "at_telnyx", "asked_for")
+    list_display = ("name", "team", "shown_strategy", "shown_numbers", "members", "record", "at_telnyx")
     list_select_related = ("team",)
     list_filter = ("team", "strategy", "record")
     search_fields = ("name", "numbers__number")
     search_help_text = "A queue's name or number."
     autocomplete_fields = ("team",)
-    actions = ("reconcile",)
     inlines = (NumberInline, MemberInline)
     readonly_fields = (
         "telnyx_queue_id",
         "current_size",
         "average_wait_time_secs",
         "mirrored_at",
-        "reconcile_requested_at",
         "last_offered_position",
     )
     fieldsets = (
@@ -103,7 +98,7 @@ class QueueAdmin(KeptOnceUsed):
                 "description": "Telnyx's own figures of the queue of this name; they are read, never written.",
                 "fields": (
                     ("current_size", "average_wait_time_secs"),
-                    ("mirrored_at", "reconcile_requested_at"),
+                    "mirrored_at",
                     ("telnyx_queue_id", "last_offered_position"),
                 ),
             },
@@ -132,25 +127,6 @@ class QueueAdmin(KeptOnceUsed):
     @display(description="waiting at Telnyx", ordering="current_size")
     def at_telnyx(self, queue: Queue) -> int | None:
         return queue.current_size
-
-    @display(description="reconcile asked", ordering="reconcile_requested_at")
-    def asked_for(self, queue: Queue) -> datetime | None:
-        return queue.reconcile_requested_at
-
-    def has_reconcile_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("queues.change_queue")
-
-    @admin.action(description="Reconcile with Telnyx", permissions=["reconcile"])
-    def reconcile(self, request: HttpRequest, queryset: QuerySet[Queue]) -> None:
-        report_per_row(request, list(queryset), _reconcile, "will be compared with Telnyx.")
-
-
-def _reconcile(queue: Queue) -> str:
-    """The sweeper acts on the wish; one that stands already is not repeated."""
-    asked = Queue.objects.filter(pk=queue.pk, reconcile_requested_at__isnull=True).update(
-        reconcile_requested_at=timezone.now()
-    )
-    return "" if asked else "a comparison was asked for already."
 
 
 @admin.register(Number)

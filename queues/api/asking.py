@@ -22,10 +22,7 @@ def asked(request: Request, *, reason: str = "", conference_id: uuid.UUID | None
 
 
 def actor(request: Request) -> supervision.Actor:
-    user = person(request)
-    return supervision.Actor(
-        name=request.user.get_username(), user=user, is_admin=user is not None and user.is_superuser
-    )
+    return supervision.Actor(name=request.user.get_username(), user=person(request))
 
 
 def person(request: Request) -> User | None:

@@ -58,7 +58,6 @@ class Migration(migrations.Migration):
                 ('current_size', models.PositiveIntegerField(blank=True, editable=False, null=True)),
                 ('average_wait_time_secs', models.PositiveIntegerField(blank=True, editable=False, null=True)),
                 ('mirrored_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('reconcile_requested_at', models.DateTimeField(blank=True, editable=False, null=True)),
             ],
             options={
                 'ordering': ('name',),

@@ -121,7 +121,6 @@ class Queue(models.Model):
     current_size = models.PositiveIntegerField(null=True, blank=True, editable=False)
     average_wait_time_secs = models.PositiveIntegerField(null=True, blank=True, editable=False)
     mirrored_at = models.DateTimeField(null=True, blank=True, editable=False)
-    reconcile_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ("name",)

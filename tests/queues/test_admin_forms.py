@@ -158,16 +158,6 @@ def test_a_skill_that_a_queue_requires_stays_as_it_is(root: Client) -> None:
     assert list(Skill.objects.values_list("name", flat=True)) == ["spanish"]
 
 
-def test_to_reconcile_is_asked_once_and_reported_per_row(root: Client) -> None:
-    line = scene.queue("sales")
-    form = {"action": "reconcile", "_selected_action": [str(line.pk)]}
-    for said in ("sales: will be compared with Telnyx.", "sales: a comparison was asked for already."):
-        answer = root.post(reverse("admin:queues_queue_changelist"), form, follow=True)
-        assert [message.message for message in answer.context["messages"]] == [said]
-    line.refresh_from_db()
-    assert line.reconcile_requested_at is not None
-
-
 # numbers -----------------------------------------------------------------------------------------------------
 
 
