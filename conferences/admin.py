@@ -186,6 +186,7 @@ class SupervisionSessionAdmin(ReadOnlyAdmin):
         ordering="state",
         label={
             SupervisionSession.State.DIALING: "info",
+            SupervisionSession.State.CONFIRMING: "info",
             SupervisionSession.State.JOINING: "info",
             SupervisionSession.State.ACTIVE: "success",
         },

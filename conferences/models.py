@@ -128,7 +128,6 @@ class Conference(models.Model):
     speak_ended_at = models.DateTimeField(null=True, blank=True)
     recording_state = models.CharField(max_length=10, choices=RecordingState, default=RecordingState.OFF)
     recording_version = models.BigIntegerField(default=0)
-    read_version = models.BigIntegerField(default=0, help_text="the newest read of its participants")
 
     class Meta:
         ordering = ("-created_at",)
@@ -241,6 +240,7 @@ class SupervisionSession(models.Model):
 
     class State(models.TextChoices):
         DIALING = "dialing", "dialing"
+        CONFIRMING = "confirming", "confirming"
         JOINING = "joining", "joining"
         ACTIVE = "active", "active"
         ENDED = "ended", "ended"
@@ -254,6 +254,7 @@ class SupervisionSession(models.Model):
         CallLeg, null=True, blank=True, on_delete=models.PROTECT, related_name="supervision_session"
     )
     role = models.CharField(max_length=10, choices=Mode)
+    confirms = models.BooleanField(default=False, help_text="a key press is asked for first")
     role_changes = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.DIALING)
     reason = models.TextField(blank=True, default="")

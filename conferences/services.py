@@ -130,7 +130,6 @@ def participants_read(
     conference: Conference, participants: Iterable[Mapping[str, Any]], *, version: int
 ) -> list[CallLeg]:
     """A look at Telnyx's own list confirms hold, mute and whisper targets. Returns the legs it found held."""
-    Conference.objects.filter(pk=conference.pk, read_version__lt=version).update(read_version=version)
     held = []
     for seen in participants:
         leg = note_leg(seen["call_control_id"], call_leg_id=seen.get("call_leg_id") or "")

@@ -17,6 +17,7 @@ Mode = SupervisionSession.Mode
 State = SupervisionSession.State
 
 RING_SECS = 20
+CONFIRM_WITHIN = timedelta(seconds=10)
 JOIN_WITHIN = timedelta(seconds=10)
 
 
@@ -61,7 +62,9 @@ def settle(
     elif session.stopped_at is not None:
         _end(session, session.stopped_at, session.end_reason or "stopped")
     elif leg is not None and leg.answered_at is not None:
-        if conference is None:
+        if session.confirms and leg.gathered_digits != "1":
+            _confirm(session, leg, now)
+        elif conference is None:
             if session.expires_at is not None and session.expires_at <= now:
                 _end(session, now, "conversation_over")
         else:
@@ -73,12 +76,46 @@ def settle(
         _hang_up(session, now)
 
 
+def _confirm(session: SupervisionSession, leg: CallLeg, now: datetime) -> None:
+    """Nobody is joined before a human has pressed the key: a voicemail would hear, and keep, the conversation."""
+    if leg.gathered_at is not None:
+        _end(session, leg.gathered_at, "not_confirmed")
+    elif session.state == State.DIALING:
+        session.state, session.expires_at = State.CONFIRMING, now + CONFIRM_WITHIN
+        outbox.issue(
+            "confirm_supervisor",
+            operation="calls.gather_using_speak",
+            target=leg.call_control_id,
+            arguments=key_press("Press 1 to join the call.", voice="female", language="en-GB"),
+            dedupe_key=session.pk,
+            call_id=session.call_id,
+            subject_id=session.pk,
+            actor_id=session.supervisor_id,
+            now=now,
+        )
+    elif session.expires_at is not None and session.expires_at <= now:
+        _end(session, now, "not_confirmed")
+
+
+def key_press(payload: str, *, voice: str, language: str) -> dict[str, object]:
+    """Arguments of a gather that waits once for one key."""
+    return {
+        "payload": payload,
+        "voice": voice,
+        "language": language,
+        "maximum_digits": 1,
+        "minimum_digits": 1,
+        "maximum_tries": 1,
+        "timeout_millis": 5000,
+    }
+
+
 def _join(session: SupervisionSession, conference: Conference, targets: Collection[str], now: datetime) -> None:
     leg = session.leg
     assert leg is not None  # noqa: S101
     role, whisper_to = supervisor_role(session, targets)
     seat = Participant.objects.filter(conference=conference, leg=leg).first()
-    if session.state == State.DIALING:
+    if session.state in (State.DIALING, State.CONFIRMING):
         session.state, session.expires_at = State.JOINING, now + JOIN_WITHIN
     arguments = {"call_control_id": leg.call_control_id, "supervisor_role": role}
     if whisper_to:

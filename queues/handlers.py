@@ -69,6 +69,8 @@ def after_dial_agent(command: Command, now: datetime) -> None:
     offer = Offer.objects.select_related("call").get(pk=command.subject)
     if command.state == Command.State.ACCEPTED:
         services.agent_leg_known(offer, _dialled_leg(command))
+    elif command.state == Command.State.REJECTED and command.says_unavailable:
+        services.not_dialled(offer, at=command.closed_at or now)
     elif command.state == Command.State.REJECTED:
         services.refused(offer, at=command.closed_at or now)
     settle(offer.call_id, now=now)
@@ -89,6 +91,13 @@ def after_connecting(command: Command, now: datetime) -> None:
         elif command.code not in ("90018", "90044"):
             services.refused(offer, at=command.closed_at or now)
     settle(offer.call_id, now=now)
+
+
+def after_leave(command: Command, now: datetime) -> None:
+    """He was put back in line as we asked; where Telnyx would not let him go, he talks on and waits for nobody."""
+    if command.call_id is not None and command.state != Command.State.ACCEPTED:
+        services.stays_in_conversation(command.call_id, now=now)
+    _settle(command, now)
 
 
 def after_create_conference_for_caller(command: Command, now: datetime) -> None:
@@ -113,6 +122,12 @@ def after_read_participants(command: Command, now: datetime) -> None:
     _settle(command, now)
 
 
+def after_read_back(command: Command, now: datetime) -> None:
+    if command.state == Command.State.ACCEPTED:
+        mirror.participants_read(_conference(command), command.result or [], version=command.sequence)
+    _settle(command, now)
+
+
 # outcomes: what Telnyx never announces -----------------------------------------------------------------------
 
 
@@ -120,6 +135,7 @@ def after_hold(command: Command, now: datetime) -> None:
     if command.state == Command.State.ACCEPTED:
         on_hold = command.operation == "conferences.hold"
         mirror.hold_set(_conference(command), _legs(command), on_hold=on_hold, version=command.sequence)
+        services.read_back(command, now=now)
     _settle(command, now)
 
 
@@ -127,6 +143,7 @@ def after_mute(command: Command, now: datetime) -> None:
     if command.state == Command.State.ACCEPTED:
         muted = command.operation == "conferences.mute"
         mirror.mute_set(_conference(command), _legs(command), muted=muted, version=command.sequence)
+        services.read_back(command, now=now)
 
 
 RECORDING_AFTER = {

@@ -17,6 +17,7 @@ from conferences import supervision
 from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
 from queues import permissions
 from queues.engine import agents, settle
+from queues.engine.facts import NOT_DIALLED
 from queues.errors import NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry
 from webhooks import journal, outbox, references
@@ -41,7 +42,7 @@ class Calls:
         return call_of(event.payload.get("client_state") or "")
 
     def lock(self, call_id: uuid.UUID) -> None:
-        Call.objects.select_for_update().filter(pk=call_id).values_list("pk").first()
+        Call.objects.lock(call_id)
 
 
 def call_of(client_state: str) -> uuid.UUID | None:
@@ -194,11 +195,25 @@ def requeue(call: Call, *, now: datetime, queue: Queue | None = None) -> QueueEn
     return entry
 
 
+def stays_in_conversation(call_id: uuid.UUID, *, now: datetime) -> None:
+    """Undo a place in line that was opened for a caller who then could not be taken out of his conversation."""
+    talks = Offer.objects.filter(call_id=call_id, state=Offer.State.CONNECTED)
+    opened = QueueEntry.objects.waiting().filter(call_id=call_id, offers__isnull=True)
+    if talks.exists() and opened.exists():
+        opened.delete()
+        journal.note(call_id, "not_requeued", at=now)
+
+
 # offers ------------------------------------------------------------------------------------------------------
 
 
 def refused(offer: Offer, *, at: datetime) -> None:
     Offer.objects.filter(pk=offer.pk, refused_at__isnull=True).update(refused_at=at)
+
+
+def not_dialled(offer: Offer, *, at: datetime) -> None:
+    """Telnyx was in no state to dial: the offer is taken back, and the agent's phone is not to blame."""
+    Offer.objects.filter(pk=offer.pk, rescinded_at__isnull=True).update(rescinded_at=at, rescind_reason=NOT_DIALLED)
 
 
 def conference_known(offer: Offer, conference: Mapping[str, Any], *, now: datetime) -> None:
@@ -265,6 +280,19 @@ def unhold_whoever_is_held(command: Command, held: Iterable[CallLeg], *, now: da
         )
 
 
+def read_back(command: Command, *, now: datetime) -> None:
+    """Telnyx says neither who is held nor who is muted: after each change, ask it for its own list."""
+    outbox.issue(
+        "read_back",
+        operation="conferences.list_participants",
+        target=command.target,
+        ordering_key=command.ordering_key,
+        dedupe_key=command.pk,
+        call_id=command.call_id,
+        now=now,
+    )
+
+
 def read_supervisor_back(command: Command, *, now: datetime) -> None:
     supervision.read_back(command, now=now)
 
@@ -285,7 +313,7 @@ def end_listening(session_id: uuid.UUID, *, now: datetime) -> None:
     """The sweeper's: the supervisor's right has been taken away while he listens."""
     with transaction.atomic():
         session = SupervisionSession.objects.select_related("supervisor").get(pk=session_id)
-        Calls().lock(session.call_id)
+        Call.objects.lock(session.call_id)
         if not permissions.may_listen(session.supervisor, session.role):
             _stop_listening(session_id, "not_allowed", now=now)
             settle(session.call_id, now=now)
@@ -390,19 +418,16 @@ def force_state(agent_id: uuid.UUID, state: str, *, now: datetime) -> None:
 def _leave(agent: Agent, state: str, reason: str, now: datetime) -> None:
     """To not ready or offline, from anywhere but a call; a live offer is taken back, the call keeps its place."""
     if agent.state == State.RESERVED and agent.live_offer_id is not None:
-        _pend(agent, state, reason)
-        rescind(agent.live_offer_id, reason=f"agent_{state}", now=now)
+        with transaction.atomic():
+            offer = Offer.objects.filter(pk=agent.live_offer_id)
+            call_id = offer.get().call_id
+            Call.objects.lock(call_id)  # the call before the agent, as everywhere
+            _pend(agent, state, reason)
+            ringing = offer.filter(state__in=Offer.UNANSWERED)
+            ringing.update(rescinded_at=now, rescind_reason=f"agent_{state}")
+            settle(call_id, now=now)
     else:
         _change(agent, state, reason, now)
-
-
-def rescind(offer_id: uuid.UUID, *, reason: str, now: datetime) -> None:
-    """Take an offer back that is not connected yet."""
-    with transaction.atomic():
-        offer = Offer.objects.get(pk=offer_id)
-        Calls().lock(offer.call_id)
-        Offer.objects.filter(pk=offer_id, state__in=Offer.UNANSWERED).update(rescinded_at=now, rescind_reason=reason)
-        settle(offer.call_id, now=now)
 
 
 def _agent(agent_id: uuid.UUID) -> Agent:

@@ -184,6 +184,7 @@ def _dial(call: Call, user: User, mode: str, request: Request) -> SupervisionSes
         reason=request.reason,
         requested_at=request.now,
         expires_at=request.now + ANSWER_WITHIN,
+        confirms=not phone.address.startswith("sip:"),
         heard=[_click(mode, request)],
     )
     mechanics.dial(
@@ -357,6 +358,8 @@ def leave_queue(call_id: uuid.UUID, request: Request, *, then: str) -> None:
         _controller(request.actor)
         if services.open_entry(call) is None:
             raise QueueError("not_waiting", "This caller waits in no queue.")
+        if call.offers.filter(state=Offer.State.CONNECTING).exists():
+            raise QueueError("connecting", "An agent is just taking this call.")
         if _leave_queue(call, request):
             _then(call, then, request)
 
@@ -490,7 +493,7 @@ def force_agent_state(agent_id: uuid.UUID, state: str, request: Request) -> Agen
 def _acting(action: str, call_id: uuid.UUID, request: Request) -> Iterator[Call]:
     """Lock the call, run one verb, keep the audit row; a refusal is audited too, outside what it undid."""
     with _audited(action, request, call_id=call_id), transaction.atomic():
-        call = Call.objects.select_for_update(of=("self",)).select_related("leg", "queue").filter(pk=call_id).first()
+        call = Call.objects.locked(call_id)
         if call is None:
             raise NotThere("call_not_found", "There is no such call.")
         if call.is_over:

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from webhooks.telnyx.errors import ChannelLimitReached
+
 
 class WebhookEvent(models.Model):
     """One event of Telnyx's (or one the reconciler wrote in its shape): the row is the acknowledgement."""
@@ -64,6 +66,7 @@ class Command(models.Model):
         CANCELLED = "cancelled", "no longer wanted"
 
     OPEN = (State.NEW, State.SENT, State.UNKNOWN)
+    LOST = "lost"  # our code where nobody answered and a look did not find the effect
 
     class Priority(models.IntegerChoices):
         HANG_UP = 0, "hang-up"
@@ -133,6 +136,12 @@ class Command(models.Model):
         """The call it belongs to, for the kinds that belong to one."""
         assert self.call_id is not None, f"{self.kind} belongs to no call"  # noqa: S101
         return self.call_id
+
+    @property
+    def says_unavailable(self) -> bool:
+        """Refused for a reason of the account or of the day, or never answered: nothing about what was asked."""
+        status = self.status or 0
+        return self.code in (self.LOST, *ChannelLimitReached.codes) or status in (401, 403, 408, 429) or status >= 500
 
 
 class JournalEntry(models.Model):

@@ -32,6 +32,12 @@ LEASE = timedelta(seconds=10)
 LEAST_LEASE_SECS = 6.0  # one request takes 5 s at most; less lease than this and it is not begun
 RESEND_FOR = timedelta(seconds=20)  # Telnyx forgets a command_id after 60 s
 BACKOFF_SECS = (0.5, 1, 2, 4)
+# However long Telnyx asks us to wait: a caller rings, a leg goes on, meanwhile.
+LONGEST_DELAY_SECS: Mapping[int, float] = {
+    Command.Priority.HANG_UP: 2.0,
+    Command.Priority.ANSWER: 2.0,
+    Command.Priority.REST: 10.0,
+}
 DIAL = "calls.dial"
 NEVER_REPEATED = frozenset(
     {
@@ -42,7 +48,6 @@ NEVER_REPEATED = frozenset(
 )
 # Hanging up twice is hanging up once, and no leg may live on because nobody answered us.
 REPEATED_UNTIL_ANSWERED = frozenset({"calls.hangup"})
-LOST = "lost"  # our code for a command whose effect a look did not find
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,7 +255,9 @@ def _perform(command: Command, client: TelnyxClient) -> Outcome:
 def _unanswered(command: Command, error: TelnyxUnavailable) -> Outcome:
     said = str(error)[:2000]
     if not error.sent:  # a 429, or no connection: not a first send
-        return Outcome(Command.State.SENT, error=said, retry_after=error.retry_after or 1.0, was_not_sent=True)
+        longest = LONGEST_DELAY_SECS.get(command.priority, LONGEST_DELAY_SECS[Command.Priority.REST])
+        retry_after = min(error.retry_after or 1.0, longest)
+        return Outcome(Command.State.SENT, error=said, retry_after=retry_after, was_not_sent=True)
     backoff = BACKOFF_SECS[min(command.attempts, len(BACKOFF_SECS)) - 1]
     return Outcome(Command.State.SENT, error=said, retry_after=backoff)
 
@@ -332,7 +339,9 @@ def _look(command: Command, client: TelnyxClient) -> Outcome:
     except TelnyxRejected as error:
         return Outcome(Command.State.REJECTED, status=error.status, code=error.code, error=str(error)[:2000])
     if found is None:
-        return Outcome(Command.State.REJECTED, code=LOST, error="no answer for 20 s, and its effect is not there")
+        return Outcome(
+            Command.State.REJECTED, code=Command.LOST, error="no answer for 20 s, and its effect is not there"
+        )
     return Outcome(Command.State.ACCEPTED, result=found)
 
 

@@ -35,7 +35,6 @@ class Migration(migrations.Migration):
                 ('speak_ended_at', models.DateTimeField(blank=True, null=True)),
                 ('recording_state', models.CharField(choices=[('off', 'off'), ('recording', 'recording'), ('paused', 'paused')], default='off', max_length=10)),
                 ('recording_version', models.BigIntegerField(default=0)),
-                ('read_version', models.BigIntegerField(default=0, help_text='the newest read of its participants')),
             ],
             options={
                 'ordering': ('-created_at',),
@@ -128,8 +127,9 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('call_id', models.UUIDField(db_index=True)),
                 ('role', models.CharField(choices=[('monitor', 'monitor'), ('whisper', 'whisper'), ('barge', 'barge'), ('takeover', 'take over')], max_length=10)),
+                ('confirms', models.BooleanField(default=False, help_text='a key press is asked for first')),
                 ('role_changes', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('dialing', 'dialing'), ('joining', 'joining'), ('active', 'active'), ('ended', 'ended')], default='dialing', max_length=10)),
+                ('state', models.CharField(choices=[('dialing', 'dialing'), ('confirming', 'confirming'), ('joining', 'joining'), ('active', 'active'), ('ended', 'ended')], default='dialing', max_length=10)),
                 ('reason', models.TextField(blank=True, default='')),
                 ('requested_at', models.DateTimeField()),
                 ('active_at', models.DateTimeField(blank=True, null=True)),

@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from queues.engine.facts import NOT_DIALLED
 from queues.models import Agent, Offer, Queue
 
 State = Agent.State
@@ -76,6 +77,8 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
             if agent.device_failures + 1 >= DEVICE_FAILURES_ALLOWED:
                 return {"state": State.NOT_READY, "reason": "connection_lost", "device_failures": 0}
             return restored | {"ready_at": now + COOL_DOWN, "device_failures": agent.device_failures + 1}
+        case Offer.State.RESCINDED if offer.end_reason == NOT_DIALLED:
+            return restored | {"ready_at": now + COOL_DOWN}  # his phone is not to blame, and Telnyx needs a pause
     return restored  # the caller left, or the offer was taken back: as if it had not been
 
 

@@ -3,15 +3,31 @@ or a command of it is written."""
 
 import uuid
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from conferences import services as mirror
-from conferences import supervision
 from conferences.models import CallLeg, Conference, Participant, SupervisionSession
 from queues.engine import facts
+from queues.engine.limits import ASK_AGAIN_AFTER
 from queues.models import Call, Offer, QueueEntry
 from webhooks import outbox
 from webhooks.models import Command
+
+_LOOKED_AT = ("kind", "dedupe_key", "state", "status", "code", "closed_at")
+_MAY_HAPPEN_TWICE = frozenset(
+    {
+        "answer_caller",
+        "play_music",
+        "enqueue_caller",
+        "stop_music",
+        "hold_caller",
+        "unhold_caller",
+        "read_participants",
+        "record_conference",
+        "hang_up",
+    }
+)
 
 
 class Case:
@@ -27,7 +43,10 @@ class Case:
         self.sessions = list(
             SupervisionSession.objects.filter(call_id=call.pk).select_related("leg").order_by("requested_at")
         )
-        self.ordered = set(Command.objects.filter(call_id=call.pk).values_list("kind", "dedupe_key"))
+        self.ordered = {
+            (command.kind, command.dedupe_key): command
+            for command in Command.objects.filter(call_id=call.pk).only(*_LOOKED_AT)
+        }
         rows: list[Call | QueueEntry | Offer] = [call, *self.entries, *self.offers]
         self.before = {row.pk: _values(row) for row in rows}
 
@@ -112,13 +131,40 @@ class Case:
 
     def _issue(self, kind: str, *, dedupe_key: object, **words: Any) -> None:
         """Issue a command of this call, unless this very intent stands already."""
-        if (kind, str(dedupe_key)) not in self.ordered:
-            self.ordered.add((kind, str(dedupe_key)))
-            outbox.issue(kind, dedupe_key=dedupe_key, call_id=self.call.pk, now=self.now, **words)
+        key = str(dedupe_key)
+        for attempt in count(2):
+            standing = self.ordered.get((kind, key))
+            if standing is None:
+                break
+            if not self._is_to_be_asked_again(standing):
+                return
+            key = f"{dedupe_key}:{attempt}"
+        command = outbox.issue(kind, dedupe_key=key, call_id=self.call.pk, now=self.now, **words)
+        if command is not None:
+            self.ordered[kind, key] = command
 
     def _hang_up(self, leg: CallLeg) -> None:
-        if ("hang_up", leg.call_control_id) not in self.ordered:
-            supervision.hang_up(leg.call_control_id, call_id=self.call.pk, now=self.now)
+        self._issue(
+            "hang_up",
+            operation="calls.hangup",
+            target=leg.call_control_id,
+            priority=Command.Priority.HANG_UP,
+            dedupe_key=leg.call_control_id,
+        )
+
+    def _is_to_be_asked_again(self, command: Command) -> bool:
+        due = ask_again_at(command)
+        return due is not None and due <= self.now
+
+
+def ask_again_at(command: Command) -> datetime | None:
+    """When a command that Telnyx was in no state to take, or never answered, is to be written again; None if not.
+
+    Only what may happen twice: a second greeting would be heard, a second dial would ring.
+    """
+    if command.state != Command.State.REJECTED or command.closed_at is None or command.kind not in _MAY_HAPPEN_TWICE:
+        return None
+    return command.closed_at + ASK_AGAIN_AFTER if command.says_unavailable else None
 
 
 def _values(row: Call | QueueEntry | Offer) -> dict[str, Any]:

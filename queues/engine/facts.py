@@ -16,6 +16,7 @@ DECLINING = frozenset({"call_rejected", "user_busy"})
 MISSING = frozenset({"timeout", "no_answer"})
 DROPPING = frozenset({"unspecified", "not_found", "timeout"})
 CALLER_MOVED = "caller_moved"
+NOT_DIALLED = "telnyx_unavailable"  # refused for a reason of the account, or never answered
 LEAVING = timedelta(seconds=2)  # between two words for one leaving: of a participant and his leg, of Telnyx and us
 
 

@@ -6,9 +6,18 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Q
 
+from conferences import supervision
 from conferences.models import CallLeg, Conference, SupervisionSession, SupervisorRole
 from queues.engine import facts
-from queues.engine.limits import MUSIC_LOOPS, MUSIC_SECS, PARTING_GRACE, PROMPT_GRACE, TELNYX_WAIT_GRACE_SECS, length_of
+from queues.engine.limits import (
+    MUSIC_LOOPS,
+    MUSIC_PAUSE,
+    MUSIC_SECS,
+    PARTING_GRACE,
+    PROMPT_GRACE,
+    TELNYX_WAIT_GRACE_SECS,
+    length_of,
+)
 from queues.engine.truth import Truth
 from queues.models import Offer, Queue, QueueEntry
 from webhooks import journal, outbox, references
@@ -159,6 +168,10 @@ class Lead(Truth):
             and leg.playback_started_at is not None
             and leg.playback_ended_at >= leg.playback_started_at
         )
+        if stopped and self.now < (again_at := self._music_again_at()):
+            entry.music_until = again_at
+            self._save(entry)
+            return
         if stopped:
             self._play_music(entry.queue, f"{entry.pk}:after:{leg.playback_ended_at}")
         elif entry.music_until is None or entry.music_until <= self.now:
@@ -167,6 +180,13 @@ class Lead(Truth):
             return
         entry.music_until = self.now + timedelta(seconds=MUSIC_SECS)
         self._save(entry)
+
+    def _music_again_at(self) -> datetime:
+        """At once; after music that broke off as soon as it began, in a while, or a bad file would be a storm."""
+        began, ended = self.leg.playback_started_at, self.leg.playback_ended_at
+        assert began is not None  # noqa: S101
+        assert ended is not None  # noqa: S101
+        return ended if ended - began >= MUSIC_PAUSE else ended + MUSIC_PAUSE
 
     def _ask_for_key(self, offer: Offer) -> None:
         assert offer.leg is not None  # noqa: S101
@@ -177,15 +197,9 @@ class Lead(Truth):
             offer.leg,
             dedupe_key=offer.pk,
             subject_id=offer.pk,
-            arguments={
-                "payload": f"Call for {queue.name}. Press 1 to take it.",
-                "voice": queue.voice,
-                "language": queue.language,
-                "maximum_digits": 1,
-                "minimum_digits": 1,
-                "maximum_tries": 1,
-                "timeout_millis": 5000,
-            },
+            arguments=supervision.key_press(
+                f"Call for {queue.name}. Press 1 to take it.", voice=queue.voice, language=queue.language
+            ),
         )
 
     def _connect(self, entry: QueueEntry, offer: Offer) -> None:
@@ -248,7 +262,7 @@ class Lead(Truth):
                 "call_control_ids": [self.leg.call_control_id],
                 "audio_url": queue.hold_music_url,
             },
-            ordering_key=self.leg.call_control_id,
+            ordering_key=conference.conference_id,
             dedupe_key=dedupe_key,
         )
 
@@ -258,7 +272,7 @@ class Lead(Truth):
             operation="conferences.unhold",
             target=conference.conference_id,
             arguments={"call_control_ids": [self.leg.call_control_id]},
-            ordering_key=self.leg.call_control_id,
+            ordering_key=conference.conference_id,
             dedupe_key=dedupe_key,
         )
 
@@ -301,7 +315,7 @@ class Lead(Truth):
             "read_participants",
             operation="conferences.list_participants",
             target=conference.conference_id,
-            ordering_key=self.leg.call_control_id,
+            ordering_key=conference.conference_id,
             dedupe_key=offer.pk,
             subject_id=offer.pk,
         )

@@ -9,10 +9,12 @@ CONFIRM_WITHIN = timedelta(seconds=10)
 CONNECT_WITHIN = timedelta(seconds=10)
 RING_GRACE = timedelta(seconds=5)
 HANG_UP_WITHIN = timedelta(seconds=5)
+ASK_AGAIN_AFTER = timedelta(seconds=5)  # what Telnyx was in no state to take
 PARTING_GRACE = timedelta(seconds=2)  # between participant.left and the call.hangup that says why
 PARTING_UNEXPLAINED = timedelta(seconds=10)  # after that he counts as dropped: nobody may lose the caller
 TELNYX_WAIT_GRACE_SECS = 60  # ours fires first
 LEG_LIMIT_SECS = 14_400
+MUSIC_PAUSE = timedelta(seconds=5)
 MUSIC_LOOPS = 10
 MUSIC_SECS = 300  # how long a loop of that many is trusted before it is renewed
 

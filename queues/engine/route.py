@@ -236,10 +236,12 @@ class _Taken(Exception):
 
 def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> bool:
     entry = QueueEntry.objects.select_related("queue").get(pk=entry_id)
-    call = Call.objects.select_for_update(of=("self",)).select_related("leg").get(pk=entry.call_id)
+    call = Call.objects.locked(entry.call_id)
     claimable = [QueueEntry.State.WAITING] if exclusive else [QueueEntry.State.WAITING, QueueEntry.State.OFFERING]
     claimed = QueueEntry.objects.filter(pk=entry_id, state__in=claimable).update(state=QueueEntry.State.OFFERING)
-    if not claimed or call.leg.hangup_at is not None or call.closing_at is not None:
+    if not claimed or call is None or call.leg.hangup_at is not None or call.closing_at is not None:
+        raise _Taken
+    if call.offers.filter(state=Offer.State.CONNECTED).exists():  # on his way back into line, still talking
         raise _Taken
     queue, agent = entry.queue, Agent.objects.get(pk=agent_id)
     rings_until = now + timedelta(seconds=queue.ring_secs) + RING_GRACE

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from conferences import supervision
 from queues.engine import facts
+from queues.engine.case import ask_again_at
 from queues.engine.lead import Lead
 from queues.engine.limits import ANSWER_WITHIN, HANG_UP_WITHIN, LEG_LIMIT_SECS, PARTING_GRACE, PROMPT_GRACE, length_of
 from queues.models import Call, QueueEntry
@@ -23,8 +24,9 @@ from webhooks import journal
 def settle(call_id: uuid.UUID, *, now: datetime) -> None:
     """Lock one call, derive its states, issue what is missing, set its next deadline."""
     with transaction.atomic():
-        call = Call.objects.select_for_update(of=("self",)).select_related("leg", "queue").get(pk=call_id)
-        Settlement(call, now).run()
+        call = Call.objects.locked(call_id)
+        if call is not None:
+            Settlement(call, now).run()
 
 
 class Settlement(Lead):
@@ -59,6 +61,8 @@ class Settlement(Lead):
                     call_is_over=self.leg.hangup_at is not None or nobody_talks,
                     now=self.now,
                 )
+            elif session.leg is not None and session.leg.hangup_at is None:
+                self._hang_up(session.leg)  # it was over before we heard of his leg
 
     def _say_what_it_is(self) -> None:
         call, leg = self.call, self.leg
@@ -117,6 +121,9 @@ class Settlement(Lead):
         for offer in self.offers:
             if offer.expires_at is not None:
                 yield max(offer.expires_at, self.now)
+        for command in self.ordered.values():
+            if (again := ask_again_at(command)) is not None and again > self.now:
+                yield again
         for session in self.sessions:
             if session.is_live and session.expires_at is not None:
                 yield max(session.expires_at, self.now + timedelta(seconds=1))

@@ -147,6 +147,9 @@ class Truth(Case):
             entry.ended_at, entry.end_reason = verdict.ended_at, verdict.end_reason
             if verdict.outcome:
                 entry.state, entry.music_until = QueueEntry.State.ENDED, None
+                for offer in offers:
+                    if offer.state in Offer.UNANSWERED:
+                        self._rescind(offer, verdict.end_reason or "stay_over")
             elif any(offer.is_live for offer in offers):
                 entry.state = QueueEntry.State.OFFERING
             else:
@@ -164,7 +167,7 @@ class Truth(Case):
                     nudge("queues.route", entry.queue_id)
 
     def _rescue(self) -> None:
-        """An agent who was dropped leaves the caller to the next: a new stay, at his old place."""
+        """An agent, or an owner, who was dropped leaves the caller to the next: a new stay, at his old place."""
         for offer in self.offers:
             if offer.state != Offer.State.ENDED or offer.ended_at is None:
                 continue
@@ -176,6 +179,15 @@ class Truth(Case):
             self._open_entry(
                 offer.entry.queue, rescue_id, entered_at=offer.ended_at, after=offer.entry, rescued_from=offer
             )
+
+        for session in self.sessions:
+            end = self._leg_end(session.leg) if session.took_over_at and session.leg else None
+            rescue_id = uuid.uuid5(RESCUES, str(session.pk))
+            if end is None or not end.is_failure or not self._is_alone_after(end.at):
+                continue
+            if self.entries and all(entry.pk != rescue_id for entry in self.entries):
+                last = self.entries[-1]
+                self._open_entry(last.queue, rescue_id, entered_at=end.at, after=last)
 
     def _was_dropped(self, offer: Offer, ended_at: datetime) -> bool:
         """Network or device took the agent, or he has gone and nothing has told us why."""

@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(blank=True, help_text='the deadline of the present state; none once connected or over', null=True)),
                 ('agent_available_since', models.DateTimeField(blank=True, null=True)),
                 ('confirms', models.BooleanField(default=False, help_text='a key press is asked for')),
-                ('refused_at', models.DateTimeField(blank=True, help_text='Telnyx refused the dial', null=True)),
+                ('refused_at', models.DateTimeField(blank=True, help_text='Telnyx refused the dial or the join', null=True)),
                 ('confirmed_at', models.DateTimeField(blank=True, null=True)),
                 ('unconfirmed_at', models.DateTimeField(blank=True, null=True)),
                 ('won_at', models.DateTimeField(blank=True, null=True)),

@@ -10,6 +10,20 @@ from conferences.models import CallLeg
 from queues.models.queue import Queue
 
 
+class CallQuerySet(models.QuerySet["Call"]):
+    def lock(self, call_id: uuid.UUID) -> None:
+        self.select_for_update().filter(pk=call_id).order_by().values_list("pk").first()
+
+    def locked(self, call_id: uuid.UUID) -> "Call | None":
+        """Lock the row, then read it with what it points to; None if there is none.
+
+        Two statements: on Postgres one joined read that had to wait for the lock brings the joined rows as they
+        were before the wait.
+        """
+        self.lock(call_id)
+        return self.select_related("leg", "queue").filter(pk=call_id).first()
+
+
 class Call(models.Model):
     """One contact, from the first ring to the hang-up. ``next_deadline`` is when somebody looks at it again."""
 
@@ -60,6 +74,8 @@ class Call(models.Model):
     )
     ended_at = models.DateTimeField(null=True, blank=True)
     next_deadline = models.DateTimeField(null=True, blank=True)
+
+    objects = CallQuerySet.as_manager()
 
     class Meta:
         ordering = ("-arrived_at",)

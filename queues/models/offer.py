@@ -58,7 +58,7 @@ class Offer(models.Model):
     )
     agent_available_since = models.DateTimeField(null=True, blank=True)
     confirms = models.BooleanField(default=False, help_text="a key press is asked for")
-    refused_at = models.DateTimeField(null=True, blank=True, help_text="Telnyx refused the dial")
+    refused_at = models.DateTimeField(null=True, blank=True, help_text="Telnyx refused the dial or the join")
     confirmed_at = models.DateTimeField(null=True, blank=True)
     unconfirmed_at = models.DateTimeField(null=True, blank=True)
     won_at = models.DateTimeField(null=True, blank=True)

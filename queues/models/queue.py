@@ -14,6 +14,7 @@ e164 = RegexValidator(
     "Give an E.164 number: + and 7 to 15 digits, the country code first, no spaces (+442071838750).",
 )
 NOTHING = ""
+GREETING_LENGTH = 3000  # characters of one speak command
 
 
 def strategy_choices() -> list[tuple[str, str]]:
@@ -141,6 +142,13 @@ class Queue(models.Model):
         known = set(Skill.objects.filter(name__in=skills).values_list("name", flat=True))
         if unknown := sorted(set(skills) - known):
             raise ValidationError({"required_skills": f"Unknown skill: {', '.join(unknown)}. Add it first."})
+        if len(self.spoken_greeting) > GREETING_LENGTH:
+            raise ValidationError(
+                {
+                    "greeting_text": f"Greeting and consent text are {len(self.spoken_greeting)} characters together; "
+                    f"Telnyx speaks {GREETING_LENGTH}."
+                }
+            )
         if self.min_penalty is not None and self.max_penalty is not None and self.min_penalty > self.max_penalty:
             raise ValidationError({"min_penalty": "The least penalty must not exceed the greatest."})
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from conferences.models import CallLeg, Participant
+from queues import engine
 from queues.models import Agent, Call, Offer, QueueEntry
 from tests.journeys import house as h
+from webhooks.models import Command
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -254,3 +256,61 @@ def test_wrap_up_keeps_the_agent_from_the_next_call_until_its_deadline(house: h.
     assert not second.offers.exists()
     house.until(lambda: second.offers.filter(state=Offer.State.CONNECTED).exists(), within=15)
     house.check()
+
+
+# Telnyx in no state to do as it is told ----------------------------------------------------------------------
+
+
+def nobody_answers(house: h.House, operation: str) -> None:
+    """Its 20 s pass, which are of the database's clock, and a look finds nothing."""
+    waiting = Command.objects.filter(operation=operation, state=Command.State.SENT)
+    assert waiting.exists()
+    waiting.update(first_sent_at=house.now.replace(year=2000), not_before=None, lease_until=None)
+    house.work(sweeping=True)
+
+
+@pytest.mark.parametrize("operation", ["calls.answer", "calls.playback_start", "calls.enqueue"])
+def test_what_telnyx_could_not_do_for_a_while_is_asked_again(house: h.House, operation: str) -> None:
+    support = h.queue(greeting_text="")
+    house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": operation}}})
+    call = house.ring()
+    nobody_answers(house, operation)
+    assert Command.objects.get(operation=operation).code == Command.LOST
+    house.sim("PUT", "faults", {})
+    h.agent("anna", support)
+    house.until(lambda: call.offers.filter(state=Offer.State.CONNECTED).exists(), within=20)
+    house.advance(1)
+    assert len(house.hears(call.leg)) == 1
+    house.check()
+
+
+def test_agents_are_not_blamed_for_dials_that_telnyx_could_not_make(house: h.House) -> None:
+    """Three failures of his phone make an agent not ready; these are none of his."""
+    anna = h.agent("anna", h.queue(max_wait_secs=600))
+    house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": "calls.dial"}}})
+    call = house.ring()
+    for times in range(1, 5):
+        house.until(lambda times=times: call.offers.count() == times)
+        nobody_answers(house, "calls.dial")
+    undone = call.offers.filter(state=Offer.State.RESCINDED, end_reason="telnyx_unavailable")
+    assert undone.count() == 4
+    anna.refresh_from_db()
+    assert (anna.state in ("available", "reserved"), anna.device_failures) == (True, 0)
+    house.sim("PUT", "faults", {})
+    house.until(lambda: call.offers.filter(state=Offer.State.CONNECTED).exists(), within=60)
+    house.check()
+
+
+def test_music_that_breaks_off_at_once_is_no_storm_of_commands(house: h.House) -> None:
+    h.queue(greeting_text="")
+    call = house.ring()
+    house.advance(1)
+    broken = 0
+    played = Command.objects.filter(kind="play_music", call_id=call.pk)
+    for _ in range(40):
+        if played.count() > broken:
+            broken = played.count()
+            CallLeg.objects.filter(pk=call.leg.pk).update(playback_started_at=house.now, playback_ended_at=house.now)
+        engine.settle(call.pk, now=house.now)
+        house.advance(0.5)
+    assert 3 <= played.count() <= 6

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from conferences import services as mirror
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
+from queues import supervision
 from queues.models import Call, Offer, Queue, QueueEntry, SupervisorPhone
 from tests.callcenter import clients
 from tests.journeys import house as h
@@ -130,6 +131,20 @@ def test_leave_for_the_line(talk: Talk) -> None:
     seen = talk.client.get(f"/api/v1/agents/{talk.anna.pk}").json()
     assert (seen["state"], seen["reason"]) == ("not_ready", "break")
     came("conference.ended")
+    talk.agrees()
+
+
+def test_leave_that_is_not_done_leaves_him_talking_and_in_no_line(talk: Talk) -> None:
+    """The right to ask for it is gone before it is sent; nobody else may be rung for him."""
+    ben, boss = h.agent("ben", talk.queue), h.supervisor("boss")
+    supervision.leave(talk.call.pk, h.request(boss, talk.house), then="requeue")
+    assert talk.call.entries.count() == 2
+    boss.user_permissions.clear()
+    talk.house.advance(3)
+    assert Command.objects.get(kind="leave").state == Command.State.CANCELLED
+    assert talk.call.entries.count() == 1
+    assert not talk.call.offers.filter(agent=ben).exists()
+    assert talk.house.hears(talk.caller) == {talk.agent.call_control_id}
     talk.agrees()
 
 
@@ -322,6 +337,24 @@ def test_leave_queue(house: h.House, waiting: Call, then: str) -> None:
 
 
 # a supervisor ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("then", ["speak_and_hangup", "hangup"])
+def test_who_is_taken_out_of_the_line_is_offered_to_nobody_any_more(house: h.House, then: str) -> None:
+    """An agent's phone is ringing for him: it stops."""
+    anna = h.agent("anna", h.queue(closing_text="Please call again later."))
+    house.phone(anna.address, on_ring="no_answer")
+    call = house.ring()
+    house.until(lambda: call.offers.filter(state=Offer.State.RINGING).exists())
+    supervision.leave_queue(call.pk, h.request(h.supervisor("boss"), house), then=then)
+    house.work()
+    offer = h.only_offer(call)
+    assert not offer.is_live
+    assert offer.leg.hangup_at is not None  # type: ignore[union-attr]
+    anna.refresh_from_db()
+    assert anna.state == "available"
+    house.until(lambda: Call.objects.filter(pk=call.pk, ended_at__isnull=False).exists())
+    house.check()
 
 
 def test_a_supervisors_whole_visit(talk: Talk) -> None:

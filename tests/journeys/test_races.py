@@ -1,11 +1,12 @@
 """Two things at the same instant, on a database that lets them: one of the two right ends, every time."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from queues import engine
@@ -110,6 +111,33 @@ def test_a_caller_who_leaves_while_he_is_offered_is_offered_to_nobody_for_long(l
         assert not Offer.objects.live().exists()
         agent.refresh_from_db()
         assert agent.state == Agent.State.AVAILABLE
+
+
+def test_who_waited_for_the_lock_sees_what_was_written_under_it(line: Queue) -> None:
+    """The hang-up is noted under the call's lock, while the sweeper waits for that lock to look at the call."""
+    call = scene.waiting(line)
+    held, waits = threading.Event(), threading.Event()
+
+    def hears_the_hang_up() -> None:
+        with transaction.atomic():
+            Call.objects.lock(call.pk)
+            held.set()
+            assert waits.wait(10)
+            time.sleep(0.3)  # the other has sent its statement by then, and hangs in it
+            call.leg.__class__.objects.filter(pk=call.leg.pk).update(
+                hangup_at=timezone.now(), hangup_cause="normal_clearing"
+            )
+            engine.settle(call.pk, now=timezone.now())
+
+    def looks() -> None:
+        assert held.wait(10)
+        waits.set()
+        engine.settle(call.pk, now=timezone.now())
+
+    at_once(hears_the_hang_up, looks)
+    call.refresh_from_db()
+    assert (call.state, call.outcome) == (Call.State.ABANDONED, Call.Outcome.ABANDONED)
+    assert call.entries.get().state == QueueEntry.State.ENDED
 
 
 # the caller's hang-up and the agent's answer -----------------------------------------------------------------

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 
 from callcenter.simulator import endings
 from conferences.models import Participant, SupervisionSession
-from queues import supervision
+from queues import services, supervision
 from queues.errors import NotAllowed, QueueError
-from queues.models import Agent, Call, Offer, Queue
+from queues.models import Agent, Call, Offer, Queue, SupervisorPhone
 from tests.journeys import house as h
 from tests.journeys.ears import Ears, Hearing, hearing, leg_of, token
 from tests.journeys.mirror import agrees
@@ -247,6 +247,22 @@ def test_a_take_over_from_an_agent_who_holds_brings_the_caller_back(stage: Stage
     assert stage.call.state == Call.State.CONNECTED
     stage.agrees()
     stage.end()
+
+
+def test_an_owner_whose_line_breaks_leaves_the_caller_to_the_next_agent(stage: Stage) -> None:
+    stage.house.phone("sip:sue@supervisors.example.com", drop_after_secs=10)
+    stage.listens("barge")
+    stage.take_over()
+    assert stage.ears.now == TAKEN_OVER
+    services.log_out(stage.anna.pk, now=stage.house.now)
+    stage.house.until(lambda: stage.call.entries.count() == 2)
+    stage.house.advance(1)
+    first, second = stage.call.entries.order_by("number")
+    assert (second.state, second.rank_at) == ("waiting", first.rank_at)
+    assert stage.house.media(stage.call.leg) == ["hold"]
+    h.agent("ben", stage.support)
+    stage.until_connected("ben")
+    assert stage.end().outcome == Call.Outcome.ANSWERED
 
 
 def test_only_one_takes_a_call_over(stage: Stage) -> None:
@@ -509,6 +525,50 @@ def test_a_caller_who_hangs_up_takes_the_supervisor_along(stage: Stage, mode: st
     assert stage.end().outcome == Call.Outcome.ANSWERED
     session.refresh_from_db()
     assert session.end_reason == "call_over"
+
+
+MOBILE = "+447700900777"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_supervisors_voicemail_hears_nothing(stage: Stage, mode: str) -> None:
+    """It answers too; without a key pressed nobody is joined."""
+    SupervisorPhone.objects.filter(user=stage.sue).update(address=MOBILE)
+    stage.house.phone(MOBILE, on_ring="voicemail", after_secs=2)
+    session = stage.ask(mode)
+    stage.house.advance(20)
+    session.refresh_from_db()
+    assert (session.state, session.end_reason, session.active_at) == (State.ENDED, "not_confirmed", None)
+    assert stage.ears.after() == []
+    assert not Participant.objects.filter(leg=session.leg).exists()
+    stage.end()
+
+
+def test_a_supervisor_on_a_mobile_presses_the_key_and_listens(stage: Stage) -> None:
+    SupervisorPhone.objects.filter(user=stage.sue).update(address=MOBILE)
+    stage.house.phone(MOBILE, on_ring="answer", after_secs=1, dtmf="1")
+    session = stage.ask("monitor")
+    stage.house.until(lambda: SupervisionSession.objects.filter(pk=session.pk, state=State.ACTIVE).exists())
+    assert stage.ears.now == TALK | hearing(**{MOBILE: "caller anna"})
+    stage.end()
+
+
+def test_a_supervisors_leg_that_is_heard_of_after_the_stop_is_hung_up(stage: Stage) -> None:
+    """The dial rings him though nobody answered us; he stops; only then do we hear of his leg."""
+    stage.house.phone("sip:sue@supervisors.example.com", on_ring="no_answer")
+    gate = stage.house.sim("POST", "gates", {"event_type": "call.initiated"})["id"]
+    stage.house.sim("PUT", "faults", {"api_timeout_after_effect": {"share": 1.0, "match": {"operation": "calls.dial"}}})
+    session = stage.ask("monitor")
+    stage.house.work()
+    supervision.stop_supervising(stage.call.pk, stage.request())
+    stage.house.work()
+    session.refresh_from_db()
+    assert (session.state, session.leg) == (State.ENDED, None)
+    stage.house.sim("PUT", "faults", {})
+    stage.house.sim("DELETE", f"gates/{gate}")
+    stage.house.advance(1)
+    assert leg_of(stage.house, "sue").hangup_at is not None
+    stage.end()
 
 
 def test_a_caller_who_hangs_up_while_the_supervisor_rings_or_joins(stage: Stage) -> None:

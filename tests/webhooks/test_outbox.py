@@ -337,7 +337,7 @@ def test_what_is_not_found_is_lost(line: Line, operation: str) -> None:
     line.send(sequence)
     age(sequence, 20)
     looked = line.send(sequence)
-    assert (looked.state, looked.code) == (State.REJECTED, outbox.LOST)
+    assert (looked.state, looked.code) == (State.REJECTED, Command.LOST)
     assert looked.applied_at is not None
 
 
@@ -409,7 +409,7 @@ def test_what_takes_no_id_and_cannot_be_undone_is_never_repeated(
             line.faults()
     age(sequence, 11)
     looked = line.send(sequence)
-    assert (looked.state, looked.code) == (State.REJECTED, outbox.LOST)
+    assert (looked.state, looked.code) == (State.REJECTED, Command.LOST)
     assert line.effects(operation) == ["done"]
 
 
