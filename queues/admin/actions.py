@@ -34,14 +34,14 @@ Act = Callable[[uuid.UUID, Request, QueryDict], str]
 
 @dataclass(frozen=True, slots=True)
 class _OnTalkers:
-    """A verb about chosen participants, or about everyone who is no supervisor."""
+    """A verb about chosen participants, or about everyone who is no supervisor; the form says which."""
 
     do: Callable[..., None]
     done: str
 
     def __call__(self, call_id: uuid.UUID, asked: Request, form: QueryDict) -> str:
         legs = [_leg(text) for text in form.getlist("leg") if text]
-        self.do(call_id, asked, legs=legs, everyone=not legs)
+        self.do(call_id, asked, legs=legs, everyone=form.get("everyone") == "1")
         return self.done
 
 

@@ -83,6 +83,16 @@ def test_a_supervisor_finds_what_the_state_allows() -> None:
     assert {"unhold", "unmute"} <= verbs(seen(supervisor_again()))
 
 
+def test_the_form_for_everyone_says_so_and_those_for_one_do_not() -> None:
+    call = furniture.furnish("a")
+    client = supervisor()
+    for url in (LIVE, reverse("admin:queues_call_change", args=[call.pk])):
+        forms = {tuple(sorted(verbs(form))): form for form in seen(client, url).split("<form")}
+        everyone = {shown for shown, form in forms.items() if 'name="everyone" value="1"' in form}
+        assert everyone == {("end", "hold", "mute", "record_start")}
+        assert 'name="leg"' in forms["hold", "mute", "remove"]
+
+
 def supervisor_again() -> Client:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.get(username="boss"))

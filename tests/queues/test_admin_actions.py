@@ -85,11 +85,12 @@ def everyone(call: Call) -> list[str]:
     return sorted(each.leg.call_control_id for each in scene.Participant.objects.all())
 
 
+TO_ALL = {"everyone": "1"}
 WANTED: dict[str, tuple[dict[str, str], str, Callable[[Call], dict[str, object]]]] = {
-    "hold": ({}, "conferences.hold", lambda call: {"call_control_ids": everyone(call)}),
-    "unhold": ({}, "conferences.unhold", lambda call: {"call_control_ids": everyone(call)}),
-    "mute": ({}, "conferences.mute", lambda call: {"call_control_ids": everyone(call)}),
-    "unmute": ({}, "conferences.unmute", lambda call: {"call_control_ids": everyone(call)}),
+    "hold": (TO_ALL, "conferences.hold", lambda call: {"call_control_ids": everyone(call)}),
+    "unhold": (TO_ALL, "conferences.unhold", lambda call: {"call_control_ids": everyone(call)}),
+    "mute": (TO_ALL, "conferences.mute", lambda call: {"call_control_ids": everyone(call)}),
+    "unmute": (TO_ALL, "conferences.unmute", lambda call: {"call_control_ids": everyone(call)}),
     "record_start": ({}, "conferences.record_start", lambda call: {}),
     "speak": ({"text": "Hello."}, "conferences.speak", lambda call: {"payload": "Hello.", "everyone": True}),
     "play": (
@@ -178,6 +179,10 @@ def test_a_double_click_is_one_action(call: Call) -> None:
         ("", {}, "There is no such action."),
         ("hold", {"token": ""}, "This form is incomplete; load the page again and repeat."),
         ("hold", {"token": "x" * 300}, "This form is incomplete; load the page again and repeat."),
+        ("hold", {}, "Name participants, or say everyone: one of the two."),
+        ("unmute", {"leg": ""}, "Name participants, or say everyone: one of the two."),
+        ("mute", {"everyone": "0"}, "Name participants, or say everyone: one of the two."),
+        ("hold", {"everyone": "1", "leg": str(uuid.uuid4())}, "Name participants, or say everyone: one of the two."),
         ("hold", {"leg": "nonsense"}, "There is no such participant."),
         ("hold", {"leg": str(uuid.uuid4())}, "Nobody with that id is in the conference."),
         ("remove", {}, "There is no such participant."),
