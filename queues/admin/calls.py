@@ -83,13 +83,14 @@ class CallAdmin(ReadOnlyAdmin):
         return actions.act_on_call(request, call_id)
 
     def now(self, request: HttpRequest, call_id: uuid.UUID) -> HttpResponse:
-        """The part of the page that changes while the call goes on."""
+        """The part of the page that changes while the call goes on; 286 tells htmx that nothing more will come."""
         call = Call.objects.select_related("queue", "leg").filter(pk=call_id).first()
         if call is None:
             raise Http404
         if not self.has_view_permission(request, call):
             raise PermissionDenied
-        return render(request, "queues/_call_now.html", now_of(call, request))
+        status = 286 if call.is_over else 200
+        return render(request, "queues/_call_now.html", now_of(call, request), status=status)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

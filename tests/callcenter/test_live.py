@@ -158,3 +158,13 @@ def test_the_page_fetches_itself_and_each_form_has_a_token_of_its_own() -> None:
     tokens = re.findall(r'name="token" value="([0-9a-f-]{36})"', html)
     assert len(tokens) == len(set(tokens)) >= 4
     assert html.count("csrfmiddlewaretoken") >= len(tokens)
+
+
+def test_a_calls_page_asks_no_more_once_it_is_over() -> None:
+    call = furniture.furnish("a")
+    client, url = supervisor(), reverse("admin:queues_call_now", args=[call.pk])
+    assert client.get(url).status_code == 200
+    Call.objects.filter(pk=call.pk).update(state=Call.State.CLOSED, ended_at=call.arrived_at)
+    last = client.get(url)
+    assert last.status_code == 286  # htmx shows it and stops
+    assert "closed" in last.content.decode()
