@@ -1,7 +1,8 @@
 """``Idempotency-Key``: the same key again gives the same answer and changes nothing.
 
 The key is claimed in a row of its own before the view runs; the row's id is the token under which the view's
-commands are written, and holds the answer afterwards. A refused request changed nothing, so its key is free again.
+commands are written, and holds the answer afterwards. A refused request changed nothing, so its key is free again;
+one that broke may have, so the next try takes its row over, token and all.
 """
 
 import hashlib
@@ -82,7 +83,8 @@ class Once(_View):
         try:
             return super().handle_exception(exc)
         except Exception:
-            self._free()
+            if self.claimed is not None:
+                _hand_over(self.claimed)
             raise
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
@@ -90,13 +92,11 @@ class Once(_View):
             if 200 <= response.status_code < 300:
                 body = json.loads(JSONRenderer().render(response.data) or "null")
                 IdempotencyKey.objects.filter(pk=self.claimed.pk).update(status=response.status_code, body=body)
+            elif response.status_code < 500:
+                _free(self.claimed)
             else:
-                self._free()
+                _hand_over(self.claimed)
         return super().finalize_response(request, response, *args, **kwargs)
-
-    def _free(self) -> None:
-        if self.claimed is not None:
-            IdempotencyKey.objects.filter(pk=self.claimed.pk, status__isnull=True).delete()
 
 
 def once(viewset: type[ViewSetMixin]) -> type[ViewSetMixin]:
@@ -116,6 +116,16 @@ def claim(*, principal: str, key: str, fingerprint: str, now: datetime) -> Idemp
     except IntegrityError:
         return _claimed_before(row, now)
     return row
+
+
+def _free(row: IdempotencyKey) -> None:
+    IdempotencyKey.objects.filter(pk=row.pk, status__isnull=True).delete()
+
+
+def _hand_over(row: IdempotencyKey) -> None:
+    """As if this process had died long enough ago: part of the work may be done, under this token."""
+    abandoned_at = timezone.now() - ANSWERED_WITHIN
+    IdempotencyKey.objects.filter(pk=row.pk, status__isnull=True).update(claimed_at=abandoned_at)
 
 
 def _claimed_before(wanted: IdempotencyKey, now: datetime) -> IdempotencyKey:

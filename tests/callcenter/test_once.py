@@ -1,6 +1,7 @@
 """``Idempotency-Key``: the same key again gives the same answer and changes nothing."""
 
 import threading
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -83,6 +84,23 @@ def test_what_broke_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
         broken.setattr("queues.api.views.asked", None)
         assert client.post(path, **AGAIN).status_code == 500
     assert client.post(path, **AGAIN).status_code == 200
+
+
+def test_what_was_done_before_it_broke_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = scene.talking(scene.queue())
+    client, path = clients.key(), f"/api/v1/conferences/{scene.conference_of(call).pk}/speak"
+    client.raise_request_exception = False
+    words = {"text": "One moment.", "everyone": True}
+    with monkeypatch.context() as broken:
+        broken.setattr("queues.api.verbs._command_of", None)  # it is asked after the command is written
+        assert client.post(path, words, **AGAIN).status_code == 500
+    assert Command.objects.filter(kind="speak").count() == 1
+    answers = [client.post(path, words, **AGAIN) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert Command.objects.get(kind="speak").command_id == uuid.UUID(answers[0].json()["command"])
+    assert answers[1]["Idempotency-Replayed"] == "true"
+    other = client.post(path, words | {"text": "Hello."}, **AGAIN)
+    assert other.json()["code"] == "idempotency_key_reused"
 
 
 def test_while_the_first_is_being_answered_the_second_waits() -> None:
