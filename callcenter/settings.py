@@ -264,11 +264,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["callcenter.strictness.BoundedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "callcenter.strictness.Negotiation",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
-    ],
-    "DEFAULT_THROTTLE_RATES": {"anon": "30/min", "user": "1200/min"},
+    "DEFAULT_THROTTLE_CLASSES": ["callcenter.access.throttles.UserThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min"},
     # None would throttle by the X-Forwarded-For that the client wrote himself.
     "NUM_PROXIES": TRUSTED_PROXIES,
     "DEFAULT_FILTER_BACKENDS": ["callcenter.strictness.KnownFilters"],

@@ -3,10 +3,11 @@
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from callcenter.access import keys
+from callcenter.access.throttles import WrongTries
 from callcenter.models import ApiKey
 
 # Names under which people put keys into addresses, where every log and proxy on the way would keep them.
@@ -36,7 +37,11 @@ class KeyHolder(AnonymousUser):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """``Authorization: Bearer cc_…``. A key in the address is refused even if it is good."""
+    """``Authorization: Bearer cc_…``. A key in the address is refused even if it is good.
+
+    A good key is let in however many wrong ones its address has sent: nobody guesses 256 bits, and a neighbour
+    behind the same address is no reason to be shut out.
+    """
 
     def authenticate(self, request: Request) -> tuple[KeyHolder, ApiKey] | None:
         if IN_ADDRESS.intersection(name.lower() for name in request.query_params):
@@ -46,6 +51,10 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         key = keys.find(text.strip(), now=timezone.now())
         if key is None:
+            tries = WrongTries("key", request)
+            if wait := tries.wait():
+                raise Throttled(wait, "Too many wrong keys came from your address.")
+            tries.count()
             raise AuthenticationFailed("The API key is unknown, revoked or expired.", "invalid_key")
         return KeyHolder(key), key
 
