@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from unfold.sites import UnfoldAdminSite
 
+from callcenter.access.login import StaffLoginForm
 from queues import controls, wallboard
 
 # Group, and in it "app.model" with its icon (Material Symbols, bundled with unfold).
@@ -74,6 +75,8 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 class Site(UnfoldAdminSite):
     """Unfold's site with one page more."""
+
+    login_form = StaffLoginForm
 
     def extra_urls(self) -> list[URLPattern]:
         return [

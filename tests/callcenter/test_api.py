@@ -20,7 +20,7 @@ from tests.callcenter import clients
 from tests.queues import scene
 
 # What anybody may reach. The webhook's own wall is its signature.
-OPEN = {"/webhooks/telnyx", "/healthz", "/readyz", "/admin/login/"}
+OPEN = {"/webhooks/telnyx", "/healthz", "/readyz", "/login", "/admin/login/"}
 # Scripts of Django's own admin pages: texts without data.
 HARMLESS = {"/admin/jsi18n/"}
 
@@ -53,7 +53,8 @@ def test_every_path_asks_who_is_there(method: str) -> None:
         answer = getattr(visitor, method)(path)
         assert answer.status_code in (301, 302, 401, 403, 405), (method, path, answer.status_code)
         if answer.status_code in (301, 302):
-            assert re.match(r"/admin/($|login/)|" + re.escape(path), answer["Location"]), (path, answer["Location"])
+            to = answer["Location"]
+            assert re.match(r"/login|/admin/($|login/)|" + re.escape(path), to), (path, to)
 
 
 def test_every_view_names_its_scopes() -> None:
@@ -286,7 +287,7 @@ def test_too_many_requests_are_told_when_to_come_back(monkeypatch: pytest.Monkey
 @pytest.mark.django_db
 def test_docs_and_schema_are_for_who_is_let_in() -> None:
     visitor = Client()
-    assert visitor.get("/api/docs")["Location"] == "/admin/login/?next=/api/docs"
+    assert visitor.get("/api/docs")["Location"] == "/login?next=/api/docs"
     assert visitor.get("/api/schema").status_code == 401
     person = clients.session(clients.user(is_staff=True))
     page = person.get("/api/docs")
