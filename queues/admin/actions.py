@@ -63,7 +63,7 @@ class _Listen:
 
     def __call__(self, call_id: uuid.UUID, asked: Request, form: QueryDict) -> str:
         session = supervision.supervise(call_id, self.mode, asked)
-        if session.state == SupervisionSession.State.DIALING:
+        if session.state in (SupervisionSession.State.DIALING, SupervisionSession.State.CONFIRMING):
             return f"Your phone is rung; you join as soon as you answer. Role: {session.get_role_display()}."
         return f"Your role is being switched to {session.get_role_display()}."
 

@@ -1,6 +1,5 @@
 """Queues, numbers, teams, skills: what a call center is set up with."""
 
-
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
