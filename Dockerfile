@@ -14,6 +14,7 @@ RUN python manage.py collectstatic --noinput \
 USER callcenter
 
 EXPOSE 8000
-# Threads, since a webhook waits for the database; no control socket, which several instances would share.
+# Threads, since a webhook waits for the database; no control socket, which several instances would share;
+# no access log, whose addresses would hold phone numbers unmasked.
 CMD ["gunicorn", "callcenter.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "8", "--no-control-socket", "--access-logfile", "-"]
+     "--workers", "2", "--threads", "8", "--no-control-socket"]

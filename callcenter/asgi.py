@@ -1,4 +1,4 @@
-"""The live process, and in development the web too. Refuses to start on any system check error."""
+"""The web process in development. Refuses to start on any system check error."""
 
 import os
 

@@ -1,9 +1,14 @@
 """What differs between Postgres and SQLite in the settings: the one vendor-switched place.
 
 Both run the same code. Only connection options differ; statements, leases and constraints are ORM everywhere.
+And what is said to people when the database cannot be used.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.utils import ConnectionHandler
 
 POSTGRES = {
     # The pool keeps connections; Django refuses it together with CONN_MAX_AGE.
@@ -38,3 +43,35 @@ def connection(parsed: dict[str, Any]) -> dict[str, Any]:
     vendor = SQLITE if parsed["ENGINE"].endswith("sqlite3") else POSTGRES
     options = {**vendor["OPTIONS"], **parsed.get("OPTIONS", {})}  # type: ignore[dict-item]
     return {**parsed, **vendor, "OPTIONS": options}
+
+
+def failure(error: Error) -> str:
+    """One line about our database after it failed us."""
+    ours = connections[DEFAULT_DB_ALIAS].settings_dict
+    return f"DATABASE_URL: {address(ours)} cannot be used ({refusal(ours) or _one_line(error)})."
+
+
+def refusal(database: Mapping[str, Any]) -> str:
+    """Why a connection to it cannot be made, empty if it can. Past the pool, which knows only that none came."""
+    options = {name: value for name, value in database["OPTIONS"].items() if name != "pool"}
+    probe = ConnectionHandler({DEFAULT_DB_ALIAS: {**database, "OPTIONS": options}})[DEFAULT_DB_ALIAS]
+    try:
+        with probe.wrap_database_errors:
+            probe.connect()
+    except Error as error:
+        return _one_line(error)
+    finally:
+        probe.close()
+    return ""
+
+
+def address(database: Mapping[str, Any]) -> str:
+    """Its URL without user and password."""
+    if database["ENGINE"].endswith("sqlite3"):
+        return f"sqlite:///{database['NAME']}"
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    return f"postgres://{database['HOST']}{port}/{database['NAME']}"
+
+
+def _one_line(error: Error) -> str:
+    return " ".join(str(error).split())

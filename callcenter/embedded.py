@@ -4,11 +4,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-import psycopg
 import redis
 
+from callcenter import databases
+from callcenter.environment import Environment, without_password
 from callcenter.processes import LOOPBACK, Processes
 
 GIVEN = "redis"
@@ -23,7 +24,7 @@ class StoreUnavailable(Exception):
 
 def choose_broker(environment: Mapping[str, str]) -> str:
     """``redis`` if REDIS_URL is set, else the first Redis server on PATH, else fakeredis."""
-    if environment.get("REDIS_URL"):
+    if Environment(environment).given("REDIS_URL"):
         return GIVEN
     path = environment.get("PATH")
     return next((name for name in _SERVERS if shutil.which(name, path=path)), FAKE)
@@ -66,25 +67,16 @@ def check_redis(url: str) -> None:
     try:
         _ping(url)
     except (redis.RedisError, ValueError) as error:
-        raise StoreUnavailable(f"REDIS_URL: no answer from {_without_password(url)} ({error}).") from None
+        raise StoreUnavailable(f"REDIS_URL: no answer from {without_password(url)} ({error}).") from None
 
 
-def check_database(url: str) -> None:
-    """Raises StoreUnavailable, naming the server without its password. SQLite is always there."""
-    if urlsplit(url).scheme == "sqlite":
-        return
-    try:
-        psycopg.connect(url, connect_timeout=3).close()
-    except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        raise StoreUnavailable(f"DATABASE_URL: no answer from {_without_password(url)} ({reason}).") from None
+def check_database(parsed: dict[str, Any]) -> None:
+    """Takes what ``Environment.database`` made. Raises StoreUnavailable, naming the server without its password."""
+    reason = databases.refusal(databases.connection(parsed))
+    if reason:
+        raise StoreUnavailable(f"DATABASE_URL: no answer from {databases.address(parsed)} ({reason}).")
 
 
 def _ping(url: str) -> None:
     with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as client:
         client.ping()
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -5,6 +5,7 @@ that one start names everything that is wrong, each in one line, instead of a tr
 ``NAME_FILE`` names a file to read ``NAME`` from (Docker and Kubernetes secrets).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +30,12 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}: found {self.found}; accepted: {self.accepted}."
+
+
+def without_password(url: str) -> str:
+    """For people: what may be a password, before an ``@`` or after a ``?``, is ``***``. Takes any text."""
+    shown = re.sub(r"^(\w+://)?(?:.*\?.*@.*|.*(?=@))", r"\1***", url, flags=re.DOTALL)
+    return re.sub(r"\?.*", "?***", shown, flags=re.DOTALL)
 
 
 class Environment:
@@ -127,7 +134,7 @@ class Environment:
         try:
             return parse(value)
         except ValueError:
-            self._refuse(name, "text of another shape" if secret else repr(value[:_SHOWN]), accepted)
+            self._refuse(name, "text of another shape" if secret else repr(without_password(value)[:_SHOWN]), accepted)
             return default
 
     def _refuse(self, name: str, found: str, accepted: str) -> None:

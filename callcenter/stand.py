@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import redis
+from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from callcenter import embedded
 from callcenter.celery import app as celery_app
 from callcenter.checks import SIMULATOR_KEY_PREFIX
+from callcenter.environment import Environment
 from callcenter.processes import LOOPBACK, Child, Processes, any_port, choose_port
 
 T = TypeVar("T")
@@ -69,55 +70,72 @@ class Plan:
 def prepare(*, folder: Path, web_port: int | None, simulator_port: int | None, log_level: str) -> Plan:
     """Choose, and run this command again with what was chosen; returns the second time only.
 
-    Raises PortInUse or StoreUnavailable.
+    Raises PortInUse, StandError or StoreUnavailable.
     """
     chosen = os.environ.pop(_VARIABLE, "")
     if not chosen:
         folder.mkdir(parents=True, exist_ok=True)
-        _begin_again(*_choose(folder, web_port, simulator_port), log_level=log_level)
+        _begin_again(_choose(folder, web_port, simulator_port), log_level=log_level)
     return Plan(**json.loads(chosen))
 
 
-def _choose(folder: Path, web_port: int | None, simulator_port: int | None) -> tuple[Plan, str]:
-    """The plan, and the database's URL, which may hold a password and is no part of it."""
-    database_url = os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'callcenter.sqlite3'}"
-    embedded.check_database(database_url)
+def _choose(folder: Path, web_port: int | None, simulator_port: int | None) -> Plan:
+    env = Environment(os.environ)
+    database = env.database("DATABASE_URL", default=_sqlite(folder))
+    redis_url = env.url("REDIS_URL", schemes=["redis", "rediss"])
+    _refuse_problems(env)
+    embedded.check_database(database)
     broker = embedded.choose_broker(os.environ)
     if broker == embedded.GIVEN:
-        embedded.check_redis(os.environ["REDIS_URL"])
-    plan = Plan(
+        embedded.check_redis(redis_url)
+    return Plan(
         folder=str(folder),
-        database="sqlite" if urlsplit(database_url).scheme == "sqlite" else "postgres",
+        database="sqlite" if database["ENGINE"].endswith("sqlite3") else "postgres",
         broker=broker,
         broker_port=any_port(),
         web_port=choose_port(WEB_PORT, wanted=web_port),
         simulator_port=choose_port(SIMULATOR_PORT, wanted=simulator_port),
     )
-    return plan, database_url
 
 
-def _begin_again(plan: Plan, database_url: str, *, log_level: str) -> NoReturn:
-    environment = _environment(plan, os.environ, database_url=database_url, log_level=log_level)
+def _begin_again(plan: Plan, *, log_level: str) -> NoReturn:
+    environment = _environment(plan, os.environ, log_level=log_level)
     environment[_VARIABLE] = json.dumps(asdict(plan))
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
-def _environment(plan: Plan, inherited: Mapping[str, str], *, database_url: str, log_level: str) -> dict[str, str]:
-    kept = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
-    return {
+def _environment(plan: Plan, inherited: Mapping[str, str], *, log_level: str) -> dict[str, str]:
+    """What is inherited, completed and in part overruled; a NAME_FILE goes the way of its NAME."""
+    env, folder = Environment(inherited), Path(plan.folder)
+    defaults = {
         "LOG_LEVEL": log_level,
-        **kept,
+        "SECRET_KEY": _lasting_secret(folder / "secret-key"),
+        "DATABASE_URL": _sqlite(folder),
+        "REDIS_URL": f"redis://{LOOPBACK}:{plan.broker_port}/0",
+    }
+    ours = {
+        **{name: value for name, value in defaults.items() if not env.given(name)},
         "DEBUG": "1",
-        "SECRET_KEY": inherited.get("SECRET_KEY") or _lasting_secret(Path(plan.folder) / "secret-key"),
-        "DATABASE_URL": database_url,
-        "REDIS_URL": inherited.get("REDIS_URL") or f"redis://{LOOPBACK}:{plan.broker_port}/0",
         "TELNYX_API_KEY": SIMULATOR_KEY_PREFIX + secrets.token_hex(16),
         "TELNYX_BASE_URL": f"http://{LOOPBACK}:{plan.simulator_port}/v2",
         "TELNYX_CONNECTION_ID": CONNECTION_ID,
         "TELNYX_WEBHOOK_URL": f"{plan.address}/webhooks/telnyx",
         "PYTHONUNBUFFERED": "1",
     }
+    _refuse_problems(env)
+    overruled = {*ours, *_NOT_INHERITED}
+    kept = {name: value for name, value in inherited.items() if name.removesuffix("_FILE") not in overruled}
+    return {**kept, **ours}
+
+
+def _refuse_problems(env: Environment) -> None:
+    if env.problems:
+        raise StandError(" ".join(str(problem) for problem in env.problems))
+
+
+def _sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder / 'callcenter.sqlite3'}"
 
 
 def _lasting_secret(path: Path) -> str:
@@ -182,7 +200,7 @@ class Stand:
     def start_worker(self, name: str = "worker") -> None:
         child = self._start(
             name, "celery", "--quiet", "-A", "callcenter", "worker", "-n", f"{name}@%h", "-P", "threads", "-c", "4",
-            "--loglevel", self._environment["LOG_LEVEL"],
+            "--loglevel", settings.LOG_LEVEL,
             # Four threads: more of them in one Python process only wait for each other and for SQLite's one
             # writer. Few connections, for the embedded broker's sake; there is only one worker to hear from.
             "--without-gossip", "--without-mingle", "--without-heartbeat",

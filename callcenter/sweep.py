@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from django.db import Error, close_old_connections, connection
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from callcenter import heartbeat
+from callcenter import databases, heartbeat
 from callcenter.models import Lease
 from queues import engine, services
 from webhooks import inbox, nudge, outbox
@@ -32,6 +32,7 @@ TICK_SECS = 1.0
 THREADS = 8
 LEASE = timedelta(seconds=5)
 LEFT_TO_WORKERS = timedelta(seconds=1)  # younger work has a nudge under way
+AWAY = (OperationalError, InterfaceError)  # a line each; what may be our own fault has its traceback
 
 Job = tuple[str, str]
 
@@ -104,8 +105,11 @@ class Sweeper:
             began = time.monotonic()
             try:
                 self.tick()
+            except AWAY as error:
+                logger.error("sweep interrupted: %s", databases.failure(error))
+                connection.close()
             except Error:
-                logger.exception("sweep interrupted, the database is away")
+                logger.exception("sweep interrupted")
                 connection.close()
             stop.wait(max(0.0, TICK_SECS - (time.monotonic() - began)))
         self._pool.shutdown(wait=True)
@@ -151,6 +155,8 @@ class Sweeper:
         close_old_connections()
         try:
             run(job)
+        except AWAY as error:
+            logger.error("sweep job failed job=%s id=%s: %s", *job, databases.failure(error))
         except Exception:
             logger.exception("sweep job failed job=%s id=%s", *job)
         finally:

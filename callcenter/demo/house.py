@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.db import models, transaction
 
+from callcenter import roles
 from conferences.models import CallLeg, Conference, Participant, Recording, SupervisionSession
 from queues import services
 from queues.models import (
@@ -172,12 +173,10 @@ def _agent(name: str, position: int, queues: Mapping[str, Queue]) -> None:
 
 
 def _supervisor(name: str, password: str) -> None:
-    group, _ = Group.objects.get_or_create(name="Supervisors")
-    apps = ["callcenter", "conferences", "queues", "webhooks"]
-    group.permissions.set(Permission.objects.filter(content_type__app_label__in=apps))
+    """In both groups: nobody else is there to set up."""
     user, _ = User.objects.get_or_create(username=name, defaults={"first_name": name.capitalize()})
     user.is_staff = True
     user.set_password(password)
     user.save()
-    user.groups.add(group)
+    user.groups.add(*Group.objects.filter(name__in=roles.ROLES))
     SupervisorPhone.objects.update_or_create(user=user, defaults={"address": f"sip:{name}@phones.example.com"})

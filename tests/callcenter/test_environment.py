@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callcenter.environment import Environment
+from callcenter.environment import Environment, without_password
 from tests.conftest import ROOT
 
 
@@ -72,6 +72,31 @@ def test_a_database_url_that_cannot_be_read_is_not_repeated(value: str) -> None:
     assert env.database("DATABASE_URL", default="sqlite:////tmp/x")["NAME"] == "/tmp/x"
     assert len(env.problems) == 1
     assert "hunter2" not in problems(env)[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:hunter2@host/0", "redis://***@host/0"),
+        ("redis://user:hunt@er2@host/0", "redis://***@host/0"),
+        ("redis://:hunter2/x@host", "redis://***@host"),
+        ("redis://[:hunter2@host", "redis://***@host"),
+        ("redis://host/0?password=hunter2", "redis://host/0?***"),
+        ("redis://host/0?password=hunt@er2", "redis://***"),
+        ("redis://:hunt?er2@host", "redis://***"),
+        ("user:hunter2@host", "***@host"),
+        ("redis://:hunter2\n@host", "redis://***@host"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_a_url_that_cannot_be_used_is_named_without_its_password() -> None:
+    env = Environment({"REDIS_URL": "http://:" + "s3cret" * 20 + "@host:6379/0"})
+    assert env.url("REDIS_URL", schemes=["redis", "rediss"]) == ""
+    assert problems(env) == ["REDIS_URL: found 'http://***@host:6379/0'; accepted: a URL with redis:// or rediss://."]
 
 
 def test_a_secret_may_begin_with_a_dollar_sign() -> None:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from callcenter import embedded
+from callcenter.environment import Environment
 from callcenter.processes import LOOPBACK, Processes, any_port
 from tests.conftest import ROOT
 
@@ -111,9 +112,10 @@ def test_a_store_that_does_not_answer_is_named_without_its_password() -> None:
     port = any_port()
     with pytest.raises(embedded.StoreUnavailable) as broker:
         embedded.check_redis(f"redis://:hunter2@{LOOPBACK}:{port}/0")
+    url = f"postgres://u:hunter2@{LOOPBACK}:{port}/x"
     with pytest.raises(embedded.StoreUnavailable) as database:
-        embedded.check_database(f"postgres://u:hunter2@{LOOPBACK}:{port}/x")
+        embedded.check_database(Environment({"DATABASE_URL": url}).database("DATABASE_URL", default=""))
     messages = str(broker.value), str(database.value)
-    assert messages[0].startswith(f"REDIS_URL: no answer from redis://{LOOPBACK}:{port}/0 (")
+    assert messages[0].startswith(f"REDIS_URL: no answer from redis://***@{LOOPBACK}:{port}/0 (")
     assert messages[1].startswith(f"DATABASE_URL: no answer from postgres://{LOOPBACK}:{port}/x (")
     assert all("\n" not in message and "hunter2" not in message for message in messages)

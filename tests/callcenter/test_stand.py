@@ -13,6 +13,8 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from callcenter import stand
+from callcenter.environment import Environment
 from callcenter.processes import LOOPBACK, any_port
 from tests.conftest import ROOT
 
@@ -54,7 +56,14 @@ def test_a_nonsensical_argument_is_answered_in_one_line(arguments: list[str], sa
     [
         ({"DIALS_PER_SECOND": "many"}, "DIALS_PER_SECOND: found 'many'; accepted: a whole number from 1 to 1000."),
         ({"DATABASE_URL": "postgres://127.0.0.1:1/x"}, "DATABASE_URL: no answer from postgres://127.0.0.1:1/x ("),
+        ({"DATABASE_URL": "mysql://u:s3cret@h/n"}, "DATABASE_URL: found text of another shape; accepted: postgres://"),
+        ({"DATABASE_URL": "postgres://u:s3/cret@h/n"}, "DATABASE_URL: found text of another shape; accepted: "),
+        ({"DATABASE_URL": "postgres://h:1/n?s3cret=1"}, "DATABASE_URL: no answer from postgres://h:1/n ("),
+        ({"DATABASE_URL": "sqlite:////nowhere/x"}, "DATABASE_URL: no answer from sqlite:////nowhere/x (unable to open"),
+        ({"DATABASE_URL_FILE": "/nowhere"}, "DATABASE_URL_FILE: found a file that cannot be read"),
+        ({"SECRET_KEY_FILE": "/nowhere"}, "SECRET_KEY_FILE: found a file that cannot be read"),
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "REDIS_URL: no answer from redis://127.0.0.1:1/0 ("),
+        ({"REDIS_URL": "redis://:s3cret@h:x/0"}, "REDIS_URL: found 'redis://***@h:x/0'; accepted: a URL with"),
     ],
 )
 def test_a_store_or_a_setting_that_cannot_be_used_is_one_line(changes: dict[str, str], said: str) -> None:
@@ -62,6 +71,30 @@ def test_a_store_or_a_setting_that_cannot_be_used_is_one_line(changes: dict[str,
     assert done.returncode != 0
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+    assert "s3cret" not in done.stderr
+
+
+PLAN = {"database": "sqlite", "broker": "redis", "broker_port": 1, "web_port": 2, "simulator_port": 3}
+
+
+def test_what_a_file_gives_counts_as_given_and_what_the_stand_sets_overrules_it(tmp_path: Path) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "TELNYX_API_KEY", "TELNYX_PUBLIC_KEY", "CACHE_URL", "LOG_LEVEL"):
+        (tmp_path / name).write_text(f"{name} of a file\n")
+    inherited = {f"{path.name}_FILE": str(path) for path in tmp_path.iterdir()}
+    plan = stand.Plan(folder=str(tmp_path), **PLAN)  # type: ignore[arg-type]
+    seen = Environment(stand._environment(plan, {**inherited, "SECRET_KEY": "own"}, log_level="WARNING"))
+    for name in ("DATABASE_URL", "REDIS_URL", "LOG_LEVEL"):
+        assert seen.text(name) == f"{name} of a file"
+    assert seen.text("SECRET_KEY") == "own"
+    assert seen.text("TELNYX_API_KEY").startswith("KEYSIMULATOR")
+    assert not seen.given("TELNYX_PUBLIC_KEY")
+    assert not seen.given("CACHE_URL")
+
+
+def test_the_store_that_a_file_names_is_the_one_that_is_announced(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgres://u:s3cret@127.0.0.1:1/x\n")
+    done = run("demo", DATABASE_URL_FILE=str(tmp_path / "url"))
+    assert done.stderr.startswith("CommandError: DATABASE_URL: no answer from postgres://127.0.0.1:1/x (")
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
+from callcenter import roles
 from callcenter.demo import house
 from callcenter.demo.house import NotTheDemos, Pace
 from queues.models import Agent, Number, Queue, QueueMembership, SupervisorPhone
@@ -17,12 +18,20 @@ def test_it_has_three_queues_twelve_agents_and_two_supervisors() -> None:
     password = house.furnish(PACE, now=NOW)
     assert (Queue.objects.count(), Number.objects.count(), Agent.objects.available().count()) == (3, 3, 12)
     assert {queue.agents.count() for queue in Queue.objects.all()} == {8}
-    supervisors = User.objects.filter(groups__name="Supervisors")
+    supervisors = User.objects.filter(groups__name=roles.SUPERVISORS)
     assert {user.username for user in supervisors} == set(house.SUPERVISORS)
     for user in supervisors:
         assert user.check_password(password)
         assert user.has_perms(["conferences.monitor_conference", "queues.force_agent_state"])
+        assert user.has_perms(["queues.change_queue", "callcenter.view_processheartbeat"])
     assert SupervisorPhone.objects.count() == 2
+
+
+def test_the_groups_rights_are_left_as_they_are() -> None:
+    Group.objects.get(name=roles.ADMINISTRATORS).permissions.clear()
+    before = set(Group.objects.values_list("name", "permissions"))
+    house.furnish(PACE, now=NOW)
+    assert set(Group.objects.values_list("name", "permissions")) == before
 
 
 def test_furnishing_twice_changes_nothing_but_the_password() -> None:
