@@ -1,7 +1,6 @@
 """Fixtures for every test."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from callcenter import embedded
-from callcenter.celery import app as celery_app
-from callcenter.processes import LOOPBACK, Processes, any_port
+from webhooks import nudge
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,20 +46,9 @@ def telnyx_spec_dir() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(scope="session")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker that answers, REDIS_URL or a private one, for Celery to publish to."""
-    given = os.environ.get("REDIS_URL")
-    folder = tmp_path_factory.mktemp("broker")
-    with Processes(write=lambda line: sys.stderr.write(line + "\n"), folder=ROOT) as processes:
-        if given:
-            url = given
-        else:
-            program, port = embedded.choose_broker(os.environ), any_port()
-            embedded.start_broker(processes, program, port=port, folder=folder, python=sys.executable)
-            url = f"redis://{LOOPBACK}:{port}/0"
-        before = celery_app.conf.broker_url
-        celery_app.conf.broker_url = url
-        yield url
-        celery_app.close()
-        celery_app.conf.broker_url = before
+@pytest.fixture(autouse=True)
+def _nobody_is_nudged() -> Iterator[None]:
+    """Hints go nowhere unless a test says where: the thread that publishes them would outlive its test."""
+    before = nudge.set_sink(lambda task, ident: None)
+    yield
+    nudge.set_sink(before)
