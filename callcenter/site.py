@@ -25,6 +25,8 @@ NAVIGATION: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("queues.call", "call"),
             ("queues.queueentry", "hourglass_top"),
             ("queues.offer", "ring_volume"),
+            ("queues.routingdecision", "alt_route"),
+            ("queues.routingpass", "account_tree"),
             ("conferences.supervisionsession", "hearing"),
             ("conferences.recording", "voicemail"),
         ),

@@ -66,6 +66,7 @@ JOBS: Mapping[str, Callable[[str], object]] = {
     "queues.agent_freed": _agent_freed,
     "queues.wrap_up": _wrap_up,
     "queues.end_listening": _end_listening,
+    "queues.forget": lambda ident: engine.forget(now=timezone.now()),
     "queues.route_all": lambda ident: engine.route_all(now=timezone.now()),
 }
 
@@ -79,6 +80,8 @@ def due(now: datetime, *, left_to_workers: timedelta = timedelta()) -> list[Job]
     jobs += [("queues.settle", str(pk)) for pk in services.due_calls(now)]
     jobs += [("queues.wrap_up", str(pk)) for pk in services.due_agents(now)]
     jobs += [("queues.end_listening", str(pk)) for pk in services.listening_without_right()]
+    if services.has_old_decisions(now):
+        jobs.append(("queues.forget", ""))
     jobs.append(("queues.route_all", ""))
     return jobs
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from conferences import services as mirror
 from conferences import supervision
@@ -18,8 +18,9 @@ from conferences.models import CallLeg, Conference, Participant, Role, Supervisi
 from queues import permissions
 from queues.engine import agents, settle
 from queues.engine.facts import NOT_DIALLED
+from queues.engine.why import KEPT_FOR
 from queues.errors import NotThere, QueueError, WrongWords
-from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry
+from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry, RoutingDecision, RoutingPass
 from webhooks import journal, outbox, references
 from webhooks.models import Command, WebhookEvent
 from webhooks.nudge import nudge
@@ -491,3 +492,12 @@ def due_calls(now: datetime) -> list[uuid.UUID]:
         .order_by("next_deadline")
         .values_list("pk", flat=True)[:500]
     )
+
+
+def why(call: Call) -> QuerySet[RoutingDecision]:
+    """What the passes of the last 30 days said of a call, oldest first."""
+    return call.decisions.select_related("offer__agent", "entry__queue", "routing_pass").order_by("decided_at")
+
+
+def has_old_decisions(now: datetime) -> bool:
+    return RoutingPass.objects.filter(decided_at__lt=now - KEPT_FOR).exists()

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.contrib.auth.models import Group, User
 from django.db import models, transaction
@@ -21,6 +22,7 @@ from queues.models import (
     Queue,
     QueueEntry,
     QueueMembership,
+    RoutingPass,
     Skill,
     SupervisorPhone,
     Team,
@@ -32,23 +34,22 @@ MUSIC = "https://media.example.com/hold-music.mp3?secs=30"
 QUEUES: Mapping[str, Mapping[str, object]] = {
     "Support": {
         "number": "+442079460001",
-        "strategy": "longest_idle",
         "greeting_text": "Welcome to support. We are looking for someone to help you.",
     },
     "Sales": {
         "number": "+442079460002",
-        "strategy": "round_robin",
         "greeting_text": "Thank you for calling sales. Please hold.",
         "record": Queue.Record.ON_DEMAND,
     },
     "Billing": {
         "number": "+442079460003",
-        "strategy": "fewest_calls",
         "greeting_text": "Welcome to billing. Please hold.",
         "record": Queue.Record.ALWAYS,
         "required_skills": {"billing": 1},
     },
 }
+# Every agent has a main queue and helps out in the others: what the promise is for.
+PROMISE = {"strategy": "promise", "scoring": Queue.Scoring.PROMISE, "beta": Decimal("0.25")}
 AGENTS = ("Ana", "Ben", "Chloe", "Dan", "Eva", "Femi", "Gus", "Hana", "Ivo", "Jun", "Kim", "Lea")
 MOBILES = {"Jun": "+447700900010", "Kim": "+447700900011", "Lea": "+447700900012"}
 SUPERVISORS = ("olga", "sam")
@@ -73,11 +74,13 @@ class Pace:
 
     def queue_settings(self) -> dict[str, int]:
         """The queues' seconds divided by the speed, as far as Telnyx and good sense allow."""
+        in_time = max(SHORTEST_SERVICE_LEVEL_SECS, round(SERVICE_LEVEL_SECS / self.speed))
         wrap_up = round(WRAP_UP_SECS / self.speed) if self.wrap_up_secs is None else self.wrap_up_secs
         return {
             "ring_secs": max(SHORTEST_RING_SECS, round(RING_SECS / self.speed)),
             "wrap_up_secs": wrap_up,
-            "service_level_secs": max(SHORTEST_SERVICE_LEVEL_SECS, round(SERVICE_LEVEL_SECS / self.speed)),
+            "service_level_secs": in_time,
+            "promise_secs": in_time,
             "short_abandon_secs": math.ceil(SHORT_ABANDON_SECS / self.speed),
             "max_wait_secs": math.ceil(self.longest_patience_secs) + MAX_WAIT_MARGIN_SECS,
         }
@@ -132,7 +135,7 @@ def _refuse_a_real_one() -> None:
 def _clear_the_floor() -> None:
     """What an earlier demo left: its simulated Telnyx is gone, so none of it will ever end."""
     left: list[type[models.Model]] = [
-        SupervisionSession, Participant, Recording, Offer, QueueEntry, Call, Conference, CallLeg,
+        RoutingPass, SupervisionSession, Participant, Recording, Offer, QueueEntry, Call, Conference, CallLeg,
         WebhookEvent, Command, JournalEntry,
     ]  # fmt: skip
     QueueEntry.objects.update(rescued_from=None)
@@ -149,7 +152,7 @@ def _queue(name: str, pace: Pace) -> Queue:
     for skill in plan.get("required_skills", {}):  # type: ignore[attr-defined]
         Skill.objects.get_or_create(name=skill)
     team, _ = Team.objects.get_or_create(name="Front office")
-    settings = {"team": team, "hold_music_url": MUSIC, **plan, **pace.queue_settings()}
+    settings = {"team": team, "hold_music_url": MUSIC, **PROMISE, **plan, **pace.queue_settings()}
     queue, _ = Queue.objects.update_or_create(name=name, defaults=settings)
     queue.full_clean()
     Number.objects.update_or_create(number=number, defaults={"queue": queue})
@@ -157,12 +160,12 @@ def _queue(name: str, pace: Pace) -> Queue:
 
 
 def _agent(name: str, position: int, queues: Mapping[str, Queue]) -> None:
-    """Each serves one queue first and the next one if need be."""
+    """Each has a main queue, and is the second choice of the next and the last resort of the third."""
     team = Team.objects.get(name="Front office")
     agent, _ = Agent.objects.update_or_create(name=name, defaults={"address": address_of(name), "team": team})
     agent.full_clean()
     served = list(queues.values())
-    for penalty in (0, 1):
+    for penalty in range(len(served)):
         QueueMembership.objects.update_or_create(
             agent=agent,
             queue=served[(position + penalty) % len(served)],

@@ -1,6 +1,8 @@
 """Calls, stays and offers, to be read; on a call's page its whole story and the supervisor's buttons."""
 
+import json
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -8,16 +10,19 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from conferences.models import CallLeg, Recording, SupervisionSession
-from queues import controls, story, wallboard
+from queues import controls, reasons, services, story, wallboard
 from queues.admin import actions
 from queues.admin.forms import levels_as_text
-from queues.models import Call, Offer, QueueEntry
+from queues.models import Call, Offer, QueueEntry, RoutingDecision, RoutingPass
 from queues.tones import TONES
 from webhooks.admin import ReadOnlyAdmin, as_uuid
 from webhooks.models import AuditEntry, Command, JournalEntry, WebhookEvent
@@ -128,6 +133,7 @@ def past_of(call: Call, request: HttpRequest) -> dict[str, Any]:
         "most_rows": MOST_ROWS,
         "shows_tokens": user.is_superuser,
         "entries": seen("queues.view_queueentry", call.entries.select_related("queue").order_by("number")),
+        "decisions": _told(seen("queues.view_routingdecision", services.why(call))),
         "offers": seen("queues.view_offer", call.offers.select_related("agent", "entry__queue").order_by("offered_at")),
         "legs": seen("conferences.view_callleg", CallLeg.objects.filter(call_id=call.pk).order_by("initiated_at")),
         "sessions": seen(
@@ -142,6 +148,10 @@ def past_of(call: Call, request: HttpRequest) -> dict[str, Any]:
         "commands": seen("webhooks.view_command", Command.objects.filter(call_id=call.pk).order_by("sequence")),
         "events": seen("webhooks.view_webhookevent", WebhookEvent.objects.filter(call_id=call.pk).order_by("id")),
     }
+
+
+def _told(decisions: list[RoutingDecision] | None) -> list[reasons.Reasons] | None:
+    return None if decisions is None else list(reasons.tell(decisions))
 
 
 @admin.register(QueueEntry)
@@ -227,3 +237,61 @@ class OfferAdmin(ReadOnlyAdmin):
     )
     def shown_state(self, offer: Offer) -> tuple[str, str]:
         return offer.state, offer.get_state_display()
+
+    readonly_fields = ("why",)
+
+    @display(description="why")
+    def why(self, offer: Offer) -> str:
+        """The pass that made it; none where it is older than 30 days."""
+        return _rendered(RoutingDecision.objects.filter(offer=offer)) or "–"
+
+
+@admin.register(RoutingDecision)
+class RoutingDecisionAdmin(ReadOnlyAdmin):
+    list_display = ("shown_call", "shown_queue", "shown_offer", "strategy", "decided_at")
+    list_select_related = ("call", "entry__queue", "offer__agent")
+    list_filter = ("strategy", ("decided_at", RangeDateTimeFilter))
+    list_filter_submit = True
+    show_full_result_count = False
+    search_fields = ("call__from_number", "call__to_number")
+    search_help_text = "A number, or a call's id."
+    exclude = ("gist", "explanation")
+    readonly_fields = ("why",)
+
+    @display(description="call")
+    def shown_call(self, decision: RoutingDecision) -> str:
+        return str(decision.call)
+
+    @display(description="queue")
+    def shown_queue(self, decision: RoutingDecision) -> str:
+        return decision.entry.queue.name
+
+    @display(description="offered to")
+    def shown_offer(self, decision: RoutingDecision) -> str:
+        return decision.offer.agent.name if decision.offer else "nobody"
+
+    @display(description="why")
+    def why(self, decision: RoutingDecision) -> str:
+        return _rendered([decision])
+
+
+def _rendered(decisions: Iterable[RoutingDecision]) -> SafeString:
+    told = ((render_to_string("queues/_reasons.html", {"reasons": each}),) for each in reasons.tell(decisions))
+    return format_html_join("", "{}", told)
+
+
+@admin.register(RoutingPass)
+class RoutingPassAdmin(ReadOnlyAdmin):
+    """Its state is what ``manage.py route`` decides again: copy it into a file."""
+
+    call_lookup = ""
+    list_display = ("id", "decided_at")
+    list_filter = (("decided_at", RangeDateTimeFilter),)
+    list_filter_submit = True
+    show_full_result_count = False
+    exclude = ("state",)
+    readonly_fields = ("state_as_json",)
+
+    @display(description="state, for manage.py route")
+    def state_as_json(self, routing_pass: RoutingPass) -> str:
+        return json.dumps(routing_pass.state)

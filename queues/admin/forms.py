@@ -12,7 +12,7 @@ from django.db.models import Max
 from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from queues.models import Agent, Queue, QueueMembership
+from queues.models import Agent, Queue, QueueMembership, Skill
 from queues.routing.state_shape import QUEUE
 from queues.routing.strategies import STRATEGIES
 
@@ -122,7 +122,11 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
         return url
 
     def clean_rings(self) -> list[dict[str, Any]]:
-        return self._shaped("rings") or []
+        rings: list[dict[str, Any]] = self._shaped("rings") or []
+        named = {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
+        if unknown := sorted(named - set(Skill.objects.filter(name__in=named).values_list("name", flat=True))):
+            raise ValidationError(f"rings: unknown skill {', '.join(unknown)}. Add it first.")
+        return rings
 
     def clean_penalty_rules(self) -> list[dict[str, Any]]:
         return self._shaped("penalty_rules") or []
@@ -130,12 +134,50 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_sticky(self) -> dict[str, Any] | None:
         return self._shaped("sticky") or None
 
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if raised := _first_raised(cleaned.get("rings") or [], cleaned.get("required_skills") or {}):
+            self.add_error("rings", raised)
+        if crossed := _first_crossed(cleaned):
+            self.add_error("penalty_rules", crossed)
+        return cleaned
+
     def _shaped(self, field: str) -> Any:
         """What a pass could not read is not saved: one queue's nonsense would stop all of its neighbours."""
         value = self.cleaned_data[field]
         if value and (problems := list(QUEUE[field].problems(value, field))):
             raise ValidationError(problems)
         return value
+
+
+def _first_raised(rings: list[dict[str, Any]], required: Mapping[str, int]) -> str:
+    """A pass only ever lowers: a ring that asks for more than what was asked before it is a slip."""
+    asked = dict(required)
+    for ring in sorted(rings, key=lambda ring: ring["after"]):
+        for skill, level in ring.get("levels", {}).items():
+            if level > asked.get(skill, level):
+                return (
+                    f"rings: after {ring['after']} s found {skill} {level}; "
+                    f"accepted: the {asked[skill]} asked for before it, or less."
+                )
+            asked[skill] = level
+        for skill in ring.get("drop", ()):
+            asked[skill] = 0
+    return ""
+
+
+def _first_crossed(cleaned: Mapping[str, Any]) -> str:
+    """Rules replace limits one after the other; a least penalty above the greatest would admit nobody."""
+    limits = {name: cleaned.get(name) for name in PENALTY_LIMITS}
+    for rule in sorted(cleaned.get("penalty_rules") or [], key=lambda rule: rule["after"]):
+        limits |= {name: limit for name, limit in rule.items() if name != "after"}
+        least, most = limits["min_penalty"], limits["max_penalty"]
+        if least is not None and most is not None and least > most:
+            return (
+                f"penalty_rules: after {rule['after']} s found min_penalty {least}; "
+                f"accepted: max_penalty {most} or less."
+            )
+    return ""
 
 
 class AgentForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from queues.engine import agents
 from queues.engine.limits import LEG_LIMIT_SECS, RING_GRACE
+from queues.engine.why import Reasons
 from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership
 from queues.routing import one_pass
 from queues.routing.snapshot import AgentState, Membership, PenaltyRule, QueueState, Ring, State, Sticky, WaitingCall
@@ -35,6 +36,11 @@ LINE_LIMIT = 1000  # calls looked at per pass and queue
 def route(queue_id: uuid.UUID, *, now: datetime) -> int:
     """Run a pass over every queue connected to this one by shared members. Returns the offers made."""
     return _run(_connected([queue_id]), now)
+
+
+def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
+    """The state that ``route`` would decide on now."""
+    return snapshot(_connected([queue_id]), now)
 
 
 def route_for_agent(agent_id: uuid.UUID, *, now: datetime) -> int:
@@ -71,16 +77,18 @@ def _connected(queue_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 def _run(queue_ids: Collection[uuid.UUID], now: datetime) -> int:
     state = snapshot(queue_ids, now)
-    if not state.calls or not state.agents:
+    if not state.calls:
         return 0
     result = one_pass.assign(state)
+    reasons = Reasons(state, result, now=now)
     made = 0
     for assignment in result.assignments:
         exclusive = len(assignment.agent_ids) == 1
         for agent_id in sorted(assignment.agent_ids):
-            made += _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), exclusive=exclusive, now=now)
+            made += _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), reasons, exclusive=exclusive, now=now)
     for queue_id, position in result.pointers.items():
         Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
+    reasons.of_waiting()
     return made
 
 
@@ -221,11 +229,12 @@ def _secs_up(moment: datetime) -> int:
 # claim -------------------------------------------------------------------------------------------------------
 
 
-def _offer(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> bool:
-    """Claim stay and agent and write the offer with its dial, all or nothing."""
+def _offer(entry_id: uuid.UUID, agent_id: uuid.UUID, reasons: Reasons, *, exclusive: bool, now: datetime) -> bool:
+    """Claim stay and agent and write the offer with its dial and its reasons, all or nothing."""
     try:
         with transaction.atomic():
-            return _claim_and_dial(entry_id, agent_id, exclusive=exclusive, now=now)
+            reasons.of_offer(_claim_and_dial(entry_id, agent_id, exclusive=exclusive, now=now))
+            return True
     except (_Taken, IntegrityError):
         return False
 
@@ -234,7 +243,7 @@ class _Taken(Exception):
     """Somebody else was faster; nothing of this offer stays."""
 
 
-def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> bool:
+def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> Offer:
     entry = QueueEntry.objects.select_related("queue").get(pk=entry_id)
     call = Call.objects.locked(entry.call_id)
     claimable = [QueueEntry.State.WAITING] if exclusive else [QueueEntry.State.WAITING, QueueEntry.State.OFFERING]
@@ -285,4 +294,4 @@ def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool
         now=now,
     )
     journal.note(call.pk, "offered", at=now, agent=agent.name, queue=queue.name)
-    return True
+    return offer

@@ -2,6 +2,7 @@
 
 from queues.models.agent import Agent, AgentSkill, QueueMembership, SupervisorPhone
 from queues.models.call import Call, QueueEntry
+from queues.models.decision import RoutingDecision, RoutingPass
 from queues.models.offer import Offer
 from queues.models.queue import Number, Queue, Skill, Team
 
@@ -14,6 +15,8 @@ __all__ = [
     "Queue",
     "QueueEntry",
     "QueueMembership",
+    "RoutingDecision",
+    "RoutingPass",
     "Skill",
     "SupervisorPhone",
     "Team",

@@ -23,7 +23,7 @@ def furnish(name: str) -> Call:
     skilled = scene.agent(f"agent {name}", serves=line, team=team)
     AgentSkill.objects.create(agent=skilled, skill=Skill.objects.create(name=f"skill-{name}"), level=3)
     call = scene.talking(line, name=name, to=skilled)
-    scene.waiting(line, name=f"waiting {name}")
+    scene.decided(scene.waiting(line, name=f"waiting {name}"))
     ear = scene.leg(f"ear {name}", at=now, direction="outgoing", role=Role.SUPERVISOR, call_id=call.pk)
     supervisor = User.objects.create_user(f"supervisor {name}")
     SupervisorPhone.objects.create(user=supervisor, address=scene.PHONE)

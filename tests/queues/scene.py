@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
-from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership
+from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership, RoutingDecision, RoutingPass
 
 CALLER = "+447700900123"
 OURS = "+442071838750"
@@ -144,4 +144,19 @@ def recording(call: Call) -> Recording:
         recording_started_at=began,
         recording_ended_at=began + timedelta(seconds=61),
         recording_urls={"mp3": f"https://{TOKEN}.example.com/a.mp3"},
+    )
+
+
+def decided(call: Call) -> RoutingDecision:
+    """A pass left the call waiting."""
+    now, entry = timezone.now(), call.entries.get()
+    state = {"now": int(now.timestamp()), "queues": [{"id": "q"}], "agents": [], "calls": []}
+    return RoutingDecision.objects.create(
+        routing_pass=RoutingPass.objects.create(decided_at=now, state=state),
+        call=call,
+        entry=entry,
+        decided_at=now,
+        strategy="longest_idle",
+        explanation={"call": str(entry.pk), "strategy": "longest_idle", "runners_up": [], "excluded": {}},
+        gist="",
     )

@@ -99,6 +99,19 @@ def test_a_queue_is_added_with_its_numbers_agents_and_rules(root: Client) -> Non
         ({"rings": "[{"}, "Enter a valid JSON."),
         ({"rings": '{"after": 1}'}, "rings: found "),
         ({"rings": '[{"after": -1}]'}, "rings[0].after: found -1; accepted: "),
+        (
+            {"required_skills": "spanish 2", "rings": '[{"after": 30, "levels": {"spanish": 3}}]'},
+            "rings: after 30 s found spanish 3; accepted: the 2 asked for before it, or less.",
+        ),
+        (
+            {"rings": '[{"after": 60, "levels": {"spanish": 2}}, {"after": 30, "levels": {"spanish": 1}}]'},
+            "rings: after 60 s found spanish 2; accepted: the 1 asked for before it, or less.",
+        ),
+        ({"rings": '[{"after": 30, "drop": ["klingon"]}]'}, "rings: unknown skill klingon. Add it first."),
+        (
+            {"max_penalty": "2", "penalty_rules": '[{"after": 30, "min_penalty": 3}]'},
+            "penalty_rules: after 30 s found min_penalty 3; accepted: max_penalty 2 or less.",
+        ),
         ({"rings": '[{"later": 1}]'}, "rings[0]"),
         ({"penalty_rules": '[{"after": 1, "max_penalty": "low"}]'}, "penalty_rules[0].max_penalty: found "),
         ({"sticky": '{"max_age": 5}'}, "sticky"),

@@ -1,4 +1,4 @@
-"""``manage.py route``: one routing pass on a state from a file, without a database."""
+"""``manage.py route``: one routing pass on a state from a file, without a database; or live state as such a file."""
 
 import json
 import sys
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
 
+from queues import engine
+from queues.models import Queue
 from queues.routing import dry_run
-from queues.routing.state_json import InvalidState, parse
+from queues.routing.state_json import InvalidState, document_from, parse
 
 
 class Command(BaseCommand):
@@ -19,10 +22,19 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("state", metavar="STATE.json", help="the state to decide on; - reads standard input")
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "state", nargs="?", metavar="STATE.json", help="the state to decide on; - reads standard input"
+        )
+        which.add_argument(
+            "--live", metavar="QUEUE", help="print the state that would be decided on now, of this queue"
+        )
         parser.add_argument("--explain", action="store_true", help="add why: sort keys, runners-up, who was excluded")
 
-    def handle(self, *args: Any, state: str, explain: bool, **options: Any) -> None:
+    def handle(self, *args: Any, state: str, live: str | None, explain: bool, **options: Any) -> None:
+        if live is not None:
+            self.stdout.write(json.dumps(self._live(live)))
+            return
         try:
             document = parse(sys.stdin.buffer.read() if state == "-" else Path(state).read_bytes())
             if isinstance(document, dict) and "cases" in document:
@@ -36,6 +48,13 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(lines))
         if not agree:
             sys.exit(1)
+
+    def _live(self, name: str) -> dict[str, Any]:
+        queue = Queue.objects.filter(name=name).first()
+        if queue is None:
+            known = ", ".join(Queue.objects.values_list("name", flat=True)) or "none; add one in the admin"
+            self._refuse([f"--live: found {name!r}; accepted: {known}"])
+        return document_from(engine.live_state(queue.pk, now=timezone.now()))
 
     def _refuse(self, problems: list[str]) -> NoReturn:
         self.stderr.write("\n".join(problems))

@@ -17,7 +17,8 @@ PACE = Pace(speed=20, longest_patience_secs=21)
 def test_it_has_three_queues_twelve_agents_and_two_supervisors() -> None:
     password = house.furnish(PACE, now=NOW)
     assert (Queue.objects.count(), Number.objects.count(), Agent.objects.available().count()) == (3, 3, 12)
-    assert {queue.agents.count() for queue in Queue.objects.all()} == {8}
+    for queue in Queue.objects.all():
+        assert sorted(queue.memberships.values_list("penalty", flat=True)) == [0] * 4 + [1] * 4 + [2] * 4
     supervisors = User.objects.filter(groups__name=roles.SUPERVISORS)
     assert {user.username for user in supervisors} == set(house.SUPERVISORS)
     for user in supervisors:

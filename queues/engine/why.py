@@ -1,0 +1,105 @@
+"""What a pass decided, kept with its reasons: a row for each offer, and for whoever waits on when that changes."""
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from django.db.models import OuterRef, Subquery
+
+from queues.models import Offer, QueueEntry, QueueMembership, RoutingDecision, RoutingPass
+from queues.routing.eligibility import AVAILABLE
+from queues.routing.explain import explain
+from queues.routing.one_pass import PassResult
+from queues.routing.snapshot import State
+from queues.routing.state_json import document_from
+
+KEPT_FOR = timedelta(days=30)
+FORGOTTEN_AT_ONCE = 200
+MOST_WAITING = 100  # who waits behind them waits for the same reasons
+
+
+class Reasons:
+    """The reasons of one pass, written down as its offers are made."""
+
+    def __init__(self, state: State, result: PassResult, *, now: datetime) -> None:
+        self._now = now
+        self._pass = RoutingPass(decided_at=now, state=document_from(state))
+        self._is_kept = False
+        absent = _absent(state)
+        queue_of = {call.id: call.queue for call in state.calls}
+        self._explanations: dict[str, dict[str, Any]] = {}
+        for each in explain(state, result, most_waiting=MOST_WAITING):
+            said = each.as_json()
+            said["excluded"] = dict.fromkeys(absent[queue_of[each.call_id]], AVAILABLE) | said["excluded"]
+            self._explanations[each.call_id] = said
+        if result.assignments:
+            self._keep()
+        self._waiting = result.waiting[:MOST_WAITING]
+
+    def of_offer(self, offer: Offer) -> None:
+        """In the transaction that makes the offer."""
+        self._decision(offer.entry_id, offer.call_id, offer=offer).save(force_insert=True)
+
+    def of_waiting(self) -> None:
+        """Those for whom somebody else could or could not do it than was written down last."""
+        last = RoutingDecision.objects.filter(entry=OuterRef("pk")).order_by("-decided_at").values("gist")[:1]
+        known = QueueEntry.objects.filter(pk__in=self._waiting).annotate(gist=Subquery(last))
+        changed = [
+            decision
+            for entry_id, call_id, gist in known.values_list("pk", "call_id", "gist")
+            if (decision := self._decision(entry_id, call_id)).gist != gist
+        ]
+        if changed:
+            self._keep()
+            RoutingDecision.objects.bulk_create(changed)
+
+    def _decision(self, entry_id: uuid.UUID, call_id: uuid.UUID, *, offer: Offer | None = None) -> RoutingDecision:
+        explanation = self._explanations[str(entry_id)]
+        return RoutingDecision(
+            routing_pass=self._pass,
+            call_id=call_id,
+            entry_id=entry_id,
+            offer=offer,
+            decided_at=self._now,
+            strategy=explanation["strategy"],
+            explanation=explanation,
+            gist=_gist(explanation),
+        )
+
+    def _keep(self) -> None:
+        if not self._is_kept:
+            self._pass.save(force_insert=True)
+            self._is_kept = True
+
+
+def forget(*, now: datetime) -> int:
+    """Delete what is older than is promised, some at a time. Returns how many passes."""
+    old = RoutingPass.objects.filter(decided_at__lt=now - KEPT_FOR).order_by("decided_at")[:FORGOTTEN_AT_ONCE]
+    found = list(old.values_list("pk", flat=True))
+    RoutingPass.objects.filter(pk__in=found).delete()
+    return len(found)
+
+
+def _absent(state: State) -> Mapping[str, list[str]]:
+    """Members who are not in the state, by queue: only who is available is gathered."""
+    there = {agent.id for agent in state.agents}
+    absent: dict[str, list[str]] = defaultdict(list)
+    members = QueueMembership.objects.filter(queue__in=[queue.id for queue in state.queues])
+    for queue_id, agent_id in members.order_by("agent_id").values_list("queue_id", "agent_id"):
+        if str(agent_id) not in there:
+            absent[str(queue_id)].append(str(agent_id))
+    return absent
+
+
+def _gist(explanation: Mapping[str, Any]) -> str:
+    """Who was chosen, who could have been and why nobody else: without the keys, which move with the clock."""
+    said = [
+        [standing["agent"] for standing in explanation.get("chosen", ())],
+        sorted(standing["agent"] for standing in explanation["runners_up"]),
+        sorted(explanation["excluded"].items()),
+    ]
+    return sha256(json.dumps(said).encode()).hexdigest()
