@@ -496,7 +496,8 @@ def due_calls(now: datetime) -> list[uuid.UUID]:
 
 def why(call: Call) -> QuerySet[RoutingDecision]:
     """What the passes of the last 30 days said of a call, oldest first."""
-    return call.decisions.select_related("offer__agent", "entry__queue", "routing_pass").order_by("decided_at")
+    decisions = RoutingDecision.objects.filter(call=call).select_related("offer__agent", "entry__queue", "routing_pass")
+    return decisions.order_by("decided_at")
 
 
 def has_old_decisions(now: datetime) -> bool:
