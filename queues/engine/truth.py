@@ -202,6 +202,9 @@ class Truth(Case):
         gone = [self.leg.hangup_at, call.closing_at, call.released_at]
         if any(moment is not None and moment <= at for moment in gone):
             return False
+        talked = [offer for offer in self.offers if offer.connected_at is not None and offer.connected_at <= at]
+        if any(offer.ended_at is None or offer.ended_at > at for offer in talked):
+            return False
         return self._owner(at) is None
 
     def _open_entry(

@@ -291,22 +291,28 @@ def test_nobody_takes_over_who_is_not_in_the_conversation(stage: Stage) -> None:
     stage.end()
 
 
-def test_an_owner_who_leaves_before_the_agent_has_gone_leaves_the_agent_the_call(stage: Stage) -> None:
+@pytest.mark.parametrize("breaks", [False, True], ids=["hangs up", "line breaks"])
+def test_an_owner_who_leaves_before_the_agent_has_gone_leaves_the_agent_the_call(stage: Stage, breaks: bool) -> None:
     """His leg and the click cross: the agent stays, and keeps what an agent has."""
     stage.listens("monitor")
     stage.house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": "conferences.update"}}})
     supervision.take_over(stage.call.pk, stage.request())
     stage.house.work()
-    stage.house.hang_up(leg_of(stage.house, "sue"))
+    if breaks:
+        drop(stage, "sue")
+    else:
+        stage.house.hang_up(leg_of(stage.house, "sue"))
     stage.house.sim("PUT", "faults", {})
     stage.house.advance(5)
     assert stage.ears.now == TALK
+    assert stage.call.entries.count() == 1
     ben = h.agent("ben", stage.support)
     stage.house.phone(stage.anna.address, on_ring="no_answer")
     drop(stage, "anna")
     stage.until_connected(ben.name)
     stage.house.advance(1)
     assert stage.ears.now == hearing(caller="ben", ben="caller")
+    assert stage.call.entries.count() == 2
     stage.end()
 
 
