@@ -73,7 +73,8 @@ def test_an_error_is_an_answer_and_the_connection_goes_on(port: int) -> None:
 def test_a_task_travels_through_celery(port: int) -> None:
     from celery import Celery
 
-    app = Celery("other", broker=f"redis://{LOOPBACK}:{port}/0")
+    # Not as the current one, or the tests after this one on its thread would patch it instead of ours.
+    app = Celery("other", broker=f"redis://{LOOPBACK}:{port}/0", set_as_current=False)
     app.conf.task_ignore_result = True
     with app.connection_for_write() as connection:
         app.send_task("queues.route", args=["q"], queue="realtime", connection=connection)

@@ -59,10 +59,12 @@ def test_nudges_are_published_by_a_thread_in_their_order(published: "list[tuple[
 def test_a_full_queue_drops_and_returns(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The broker takes nothing: one nudge is on its way, ten wait, the rest is the sweeper's."""
     gate, taken = threading.Event(), threading.Event()
+    sent = []
 
-    def never(name: str, **_: Any) -> None:
+    def never(name: str, args: list[str], **_: Any) -> None:
         taken.set()
         gate.wait(SOON)
+        sent.append(args[0])
 
     monkeypatch.setattr(current_app, "send_task", never)
     publish = Publisher(size=10)
@@ -71,6 +73,7 @@ def test_a_full_queue_drops_and_returns(monkeypatch: pytest.MonkeyPatch, caplog:
     for number in range(1, 16):
         publish("webhooks.apply", str(number))
     gate.set()
+    assert eventually(lambda: sent == [str(number) for number in range(11)])
     dropped = [record.getMessage() for record in caplog.records]
     assert dropped == [f"nudge dropped, queue full task=webhooks.apply id={number}" for number in range(11, 16)]
 
