@@ -13,27 +13,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import django
-import psycopg
-from psycopg import sql
+
+from bench.database import own_database
 
 ROOT = Path(__file__).resolve().parent.parent
 CALLS, AGENTS, WORKERS = 200, 20, 2
 GAP_SECS, TALK_SECS, WRAP_UP_SECS = 0.6, 8.0, 2
 NUMBER = "+442079460001"
 LONGEST_SECS = 420.0
-SERVER = os.environ.get("DATABASE_URL") or "postgres://postgres@127.0.0.1:5432/postgres"
-DATABASE = f"bench_{os.getpid()}"
 
 
 def run() -> str:
-    with _own_database() as url, tempfile.TemporaryDirectory() as folder:
+    with own_database() as url, tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "callcenter.settings"}
         command = [sys.executable, "-m", "bench.dialing", folder]
         said = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -44,18 +40,6 @@ def run() -> str:
         f"{found['calls']} calls, {len(delays)} dials, {WORKERS} workers: p50 {p50 * 1000:.0f} ms, "
         f"p95 {p95 * 1000:.0f} ms, most {delays[-1] * 1000:.0f} ms; wrong: {found['wrongs'] or 'nothing'}"
     )
-
-
-@contextmanager
-def _own_database() -> Iterator[str]:
-    """A new database on the server; its URL."""
-    named = sql.Identifier(DATABASE)
-    with psycopg.connect(SERVER, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(named))
-        try:
-            yield urlunsplit(urlsplit(SERVER)._replace(path=f"/{DATABASE}"))
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 
 
 def play(folder: Path) -> dict[str, Any]:
