@@ -1,20 +1,19 @@
 """One pass: gather (queues.engine.gather), decide purely (queues.routing), claim rows, order the dials.
 
-A claim is a conditional update of
-the stay and of the agent, under the call's lock, with the partial unique indexes behind it: two passes at once
-give one offer.
+A claim is a conditional update of the stay and of the agent, under the call's lock, with the partial unique indexes
+behind it: two passes at once give one offer.
 """
 
 import logging
 import uuid
-from collections.abc import Collection
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from queues.engine import agents
-from queues.engine.gather import connected, snapshot
+from queues.engine.gather import DEEPER, DEPTH, Gathered, gather
 from queues.engine.limits import LEG_LIMIT_SECS, RING_GRACE
 from queues.engine.why import Reasons
 from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership
@@ -25,50 +24,71 @@ from webhooks.models import Command
 
 logger = logging.getLogger(__name__)
 
+TRIES = 3
+
 
 def route(queue_id: uuid.UUID, *, now: datetime) -> int:
-    """Run a pass over every queue connected to this one by shared members. Returns the offers made."""
-    return _run(connected([queue_id]), now)
+    """Run a pass over this queue and all that free agents connect it with. Returns the offers made."""
+    return _run([queue_id], now)
+
+
+def route_for_agent(agent_id: uuid.UUID, *, now: datetime) -> int:
+    """An agent is free: run a pass over the queues he serves and those connected with them."""
+    return _run(QueueMembership.objects.filter(agent_id=agent_id).values_list("queue_id", flat=True), now)
+
+
+def route_all(*, now: datetime) -> int:
+    """The sweeper's: every queue, whatever nudge was lost, and whatever opens by the mere passing of time."""
+    return _run(None, now)
+
+
+def decide(start: Iterable[uuid.UUID] | None, *, now: datetime) -> tuple[Gathered, one_pass.PassResult]:
+    """What a pass would do now, and on what: as it would be if everything were looked at."""
+    queue_ids, depth = None if start is None else set(start), DEPTH
+    while True:
+        gathered = gather(queue_ids, now=now, depth=depth)
+        result = one_pass.assign(gathered.state)
+        if gathered.suffices(result):
+            return gathered, result
+        depth *= DEEPER
 
 
 def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
     """The state that ``route`` would decide on now."""
-    return snapshot(connected([queue_id]), now)
+    gathered, _ = decide([queue_id], now=now)
+    return gathered.state
 
 
-def route_for_agent(agent_id: uuid.UUID, *, now: datetime) -> int:
-    """An agent is free: run a pass over the queues he serves and those connected to them."""
-    served = QueueMembership.objects.filter(agent_id=agent_id).values_list("queue_id", flat=True)
-    return _run(connected(list(served)), now)
-
-
-def route_all(*, now: datetime) -> int:
-    """The sweeper's: every queue where somebody waits, whatever nudge was lost."""
-    waiting = QueueEntry.objects.waiting().values_list("queue_id", flat=True).distinct()
-    made, done = 0, set[uuid.UUID]()
-    for queue_id in waiting:
-        if queue_id not in done:
-            together = connected([queue_id])
-            done |= together
-            made += _run(together, now)
+def _run(start: Iterable[uuid.UUID] | None, now: datetime) -> int:
+    """Decide and claim; where somebody else was faster, once more on what he has left."""
+    start = None if start is None else list(start)
+    made = 0
+    for _ in range(TRIES):
+        gathered, result = decide(start, now=now)
+        if not gathered.state.calls:
+            break
+        offers, lost = _claim(gathered, result, now)
+        made += offers
+        if not lost:
+            break
     return made
 
 
-def _run(queue_ids: Collection[uuid.UUID], now: datetime) -> int:
-    state = snapshot(queue_ids, now)
-    if not state.calls:
-        return 0
-    result = one_pass.assign(state)
-    reasons = Reasons(state, result, now=now)
-    made = 0
+def _claim(gathered: Gathered, result: one_pass.PassResult, now: datetime) -> tuple[int, int]:
+    """Make the offers of a pass. Returns how many were made, and how many others had taken the call or agent of."""
+    reasons = Reasons(gathered, result, now=now)
+    made = lost = 0
     for assignment in result.assignments:
         exclusive = len(assignment.agent_ids) == 1
         for agent_id in sorted(assignment.agent_ids):
-            made += _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), reasons, exclusive=exclusive, now=now)
+            if _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), reasons, exclusive=exclusive, now=now):
+                made += 1
+            else:
+                lost += 1
     for queue_id, position in result.pointers.items():
         Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
     reasons.of_waiting()
-    return made
+    return made, lost
 
 
 # claim -------------------------------------------------------------------------------------------------------

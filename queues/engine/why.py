@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -10,11 +9,10 @@ from typing import Any
 
 from django.db.models import OuterRef, Subquery
 
-from queues.models import Offer, QueueEntry, QueueMembership, RoutingDecision, RoutingPass
-from queues.routing.eligibility import AVAILABLE
+from queues.engine.gather import Gathered
+from queues.models import Offer, QueueEntry, RoutingDecision, RoutingPass
 from queues.routing.explain import explain
 from queues.routing.one_pass import PassResult
-from queues.routing.snapshot import State
 from queues.routing.state_json import document_from
 
 KEPT_FOR = timedelta(days=30)
@@ -25,17 +23,14 @@ MOST_WAITING = 100  # who waits behind them waits for the same reasons
 class Reasons:
     """The reasons of one pass, written down as its offers are made."""
 
-    def __init__(self, state: State, result: PassResult, *, now: datetime) -> None:
+    def __init__(self, gathered: Gathered, result: PassResult, *, now: datetime) -> None:
         self._now = now
-        self._pass = RoutingPass(decided_at=now, state=document_from(state))
+        self._pass = RoutingPass(
+            decided_at=now, state=document_from(gathered.state), every_free_agent=gathered.is_whole
+        )
         self._is_kept = False
-        absent = _absent(state)
-        queue_of = {call.id: call.queue for call in state.calls}
-        self._explanations: dict[str, dict[str, Any]] = {}
-        for each in explain(state, result, most_waiting=MOST_WAITING):
-            said = each.as_json()
-            said["excluded"] = dict.fromkeys(absent[queue_of[each.call_id]], AVAILABLE) | said["excluded"]
-            self._explanations[each.call_id] = said
+        explanations = explain(gathered.state, result, most_waiting=MOST_WAITING)
+        self._explanations = {each.call_id: each.as_json() for each in explanations}
         if result.assignments:
             self._keep()
         self._waiting = result.waiting[:MOST_WAITING]
@@ -82,17 +77,6 @@ def forget(*, now: datetime) -> int:
     found = list(old.values_list("pk", flat=True))
     RoutingPass.objects.filter(pk__in=found).delete()
     return len(found)
-
-
-def _absent(state: State) -> Mapping[str, list[str]]:
-    """Members who are not in the state, by queue: only who is available is gathered."""
-    there = {agent.id for agent in state.agents}
-    absent: dict[str, list[str]] = defaultdict(list)
-    members = QueueMembership.objects.filter(queue__in=[queue.id for queue in state.queues])
-    for queue_id, agent_id in members.order_by("agent_id").values_list("queue_id", "agent_id"):
-        if str(agent_id) not in there:
-            absent[str(queue_id)].append(str(agent_id))
-    return absent
 
 
 def _gist(explanation: Mapping[str, Any]) -> str:

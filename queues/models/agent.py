@@ -2,13 +2,17 @@
 
 import re
 import uuid
-from typing import Self
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
 
 from queues.models.queue import Queue, Skill, Team, e164
 
@@ -25,6 +29,10 @@ def validate_address(address: str) -> None:
         raise ValidationError(
             f"{address!r} is neither an E.164 number (+442071838750) nor a SIP address (sip:user@host)."
         ) from None
+
+
+def _profile_of_his_own() -> str:
+    return uuid.uuid4().hex
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -75,6 +83,12 @@ class Agent(models.Model):
     wrap_up_until = models.DateTimeField(null=True, blank=True)
     last_handled_end = models.DateTimeField(null=True, blank=True)
     live_offer_id = models.UUIDField(null=True, blank=True)
+    profile = models.CharField(
+        max_length=32,
+        default=_profile_of_his_own,
+        editable=False,
+        help_text="the same for agents who differ in nothing but their places: see note_profile",
+    )
     misses = models.PositiveSmallIntegerField(default=0, help_text="offers missed in a row")
     device_failures = models.PositiveSmallIntegerField(default=0, help_text="failed legs in a row")
 
@@ -92,6 +106,11 @@ class Agent(models.Model):
         ]
         indexes = [
             models.Index(fields=["wrap_up_until"], condition=Q(state="wrap_up"), name="agent_wrapping_up"),
+            models.Index(
+                fields=["profile", "available_since", "id"],
+                condition=Q(state="available", live_offer_id__isnull=True),
+                name="agent_free",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -136,6 +155,34 @@ class QueueMembership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent} in {self.queue}"
+
+
+def note_profile(agent_id: uuid.UUID) -> None:
+    """Write down anew what the agent serves and can do, after either has changed.
+
+    Routing looks at the first few of those who are alike. An agent who was never noted is like nobody else, which
+    costs time and is never wrong.
+    """
+    with transaction.atomic():
+        Agent.objects.select_for_update().filter(pk=agent_id).order_by().values_list("pk").first()
+        serves = QueueMembership.objects.filter(agent=agent_id).order_by("queue_id")
+        holds = AgentSkill.objects.filter(agent=agent_id).order_by("skill_id")
+        profile = digest(
+            serves.values_list("queue_id", "penalty", "delay_secs", "queue_priority", "paused"),
+            holds.values_list("skill_id", "level"),
+        )
+        Agent.objects.filter(pk=agent_id).exclude(profile=profile).update(profile=profile)
+
+
+def digest(*rows: Iterable[tuple[Any, ...]]) -> str:
+    told = [[[str(value) for value in row] for row in part] for part in rows]
+    return sha256(repr(told).encode()).hexdigest()[:32]
+
+
+@receiver([post_save, post_delete], sender=QueueMembership)
+@receiver([post_save, post_delete], sender=AgentSkill)
+def _note_profile(instance: QueueMembership | AgentSkill, **_: Any) -> None:
+    note_profile(instance.agent_id)
 
 
 class SupervisorPhone(models.Model):

@@ -145,7 +145,9 @@ class QueueEntry(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "rank_at"], condition=Q(state="waiting"), name="queueentry_line"
+                fields=["queue", "priority", "required_skills", "rank_at", "id"],
+                condition=Q(state="waiting"),
+                name="queueentry_line",
             ),
             models.Index(fields=["queue", "ended_at"], name="queueentry_ended"),
         ]

@@ -14,6 +14,9 @@ class RoutingPass(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     decided_at = models.DateTimeField(db_index=True)
     state = models.JSONField()
+    every_free_agent = models.BooleanField(
+        default=True, help_text="no free agent was left out of the state because others like him come before"
+    )
 
     class Meta:
         ordering = ("-decided_at",)

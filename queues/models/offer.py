@@ -97,6 +97,7 @@ class Offer(models.Model):
                 name="offer_due",
             ),
             models.Index(fields=["call", "offered_at"], name="offer_call"),
+            models.Index(fields=["agent", "connected_at"], name="offer_agent"),
         ]
 
     def __str__(self) -> str:

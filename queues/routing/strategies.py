@@ -5,12 +5,14 @@ dry run. What comes before and after its key is the same for all of them and sta
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
 from queues.routing.snapshot import AgentState, Membership, QueueState
+
+IDLE, POSITION = "idle_since", "position"
 
 Key = tuple[int, ...]
 Rank = tuple[int | str, ...]
@@ -41,7 +43,9 @@ class Strategy:
 
     ``penalty_first``: the effective penalty is the first key. ``offers_all``: everyone of the lowest penalty is
     offered the call at once. ``has_memory``: the queue's pointer is kept from pass to pass. ``scoring``: the
-    order of calls where the queue names none.
+    order of calls where the queue names none. ``alike_by``: what alone orders agents who serve the same queues on
+    the same terms, can do the same and have nothing in hand: ``IDLE`` or ``POSITION``; empty where it takes more.
+    ``reads``: the figures of an agent's past that the key needs, by their names in the state.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Strategy:
     offers_all: bool = False
     has_memory: bool = False
     scoring: str = "strict_priority"
+    alike_by: str = ""
+    reads: frozenset[str] = frozenset()
 
     def rank(self, candidate: Candidate) -> Rank:
         """The whole sort key; ties are impossible, since agent ids differ."""
@@ -79,6 +85,8 @@ def strategy(
     offers_all: bool = False,
     has_memory: bool = False,
     scoring: str = "strict_priority",
+    alike_by: str = "",
+    reads: Collection[str] = (),
 ) -> Callable[[Callable[[Candidate], Key]], Callable[[Candidate], Key]]:
     """Enter a sort key in the table under its function's name."""
 
@@ -92,30 +100,40 @@ def strategy(
             offers_all=offers_all,
             has_memory=has_memory,
             scoring=scoring,
+            alike_by=alike_by,
+            reads=frozenset(reads),
         )
         return key
 
     return enter
 
 
-@strategy("Longest idle", "Whoever has been free longest; fewest calls in hand first.")
+@strategy("Longest idle", "Whoever has been free longest; fewest calls in hand first.", alike_by=IDLE)
 def longest_idle(candidate: Candidate) -> Key:
     return (candidate.active_calls,)
 
 
-@strategy("Least recent", "Whoever's last call from this queue ended earliest; those who had none first.")
+@strategy(
+    "Least recent",
+    "Whoever's last call from this queue ended earliest; those who had none first.",
+    reads=("last_call_end",),
+)
 def least_recent(candidate: Candidate) -> Key:
     end = candidate.membership.last_call_end
     return (0, 0) if end is None else (1, end)
 
 
-@strategy("Fewest calls", "Whoever handled the fewest calls today, in this queue if that is counted.")
+@strategy(
+    "Fewest calls",
+    "Whoever handled the fewest calls today, in this queue if that is counted.",
+    reads=("calls_handled",),
+)
 def fewest_calls(candidate: Candidate) -> Key:
     here = candidate.membership.calls_handled
     return (candidate.agent.calls_handled if here is None else here,)
 
 
-@strategy("Least talk time", "Whoever talked the least today.")
+@strategy("Least talk time", "Whoever talked the least today.", reads=("talk_seconds",))
 def least_talk_time(candidate: Candidate) -> Key:
     return (candidate.agent.talk_seconds,)
 
@@ -127,7 +145,7 @@ def round_robin(candidate: Candidate) -> Key:
     return (int(had_his_turn), position)
 
 
-@strategy("Linear", "By position, from the top every time.")
+@strategy("Linear", "By position, from the top every time.", alike_by=POSITION)
 def linear(candidate: Candidate) -> Key:
     return (candidate.membership.position,)
 
@@ -137,12 +155,12 @@ def ring_all(candidate: Candidate) -> Key:
     return (candidate.active_calls,)
 
 
-@strategy("Best skill", "Whoever has the highest levels in the skills the call still asks for.")
+@strategy("Best skill", "Whoever has the highest levels in the skills the call still asks for.", alike_by=IDLE)
 def best_skill(candidate: Candidate) -> Key:
     return (-_levels(candidate),)
 
 
-@strategy("Least skilled", "Whoever is just good enough, which keeps the experts free.")
+@strategy("Least skilled", "Whoever is just good enough, which keeps the experts free.", alike_by=IDLE)
 def least_skilled(candidate: Candidate) -> Key:
     return (_levels(candidate),)
 
@@ -157,7 +175,9 @@ def weighted_random(candidate: Candidate) -> Key:
     return (_draw(candidate) * (1 + candidate.penalty),)
 
 
-@strategy("Promise", "The call that has used up most of its promised wait goes first.", scoring="promise")
+@strategy(
+    "Promise", "The call that has used up most of its promised wait goes first.", scoring="promise", alike_by=IDLE
+)
 def promise(candidate: Candidate) -> Key:
     return ()
 

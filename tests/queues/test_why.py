@@ -58,17 +58,17 @@ def test_who_waits_on_has_a_new_reason_only_where_it_is_another(line: Queue) -> 
     call.entries.update(required_skills={"spanish": 2})
     route(line)
     route(line)
-    assert told(services.why(call).get()).excluded == {}
+    assert told(services.why(call).get()).excluded == {}  # it has no members
     anna = scene.agent("anna", serves=line, state=Agent.State.OFFLINE)
     route(line)
     Agent.objects.filter(pk=anna.pk).update(state=Agent.State.AVAILABLE, available_since=timezone.now())
     route(line)
     route(line)
     said = [told(decision).excluded for decision in services.why(call)]
-    assert said == [{}, {"not available": ["anna"]}, {"lacks a skill, or its level": ["anna"]}]
+    assert said == [{"not available": ["anna"]}, {"lacks a skill, or its level": ["anna"]}]
     anna.agent_skills.create(skill=spanish, level=2)
     route(line)
-    assert [decision.offer is not None for decision in services.why(call)] == [False, False, False, True]
+    assert [decision.offer is not None for decision in services.why(call)] == [False, False, True]
 
 
 @pytest.mark.parametrize("strategy", ["longest_idle", "round_robin", "ring_all", "promise", "random"])
@@ -86,7 +86,7 @@ def test_a_decision_is_made_again_from_its_state(line: Queue, strategy: str) -> 
     made = {(str(offer.entry_id), str(offer.agent_id)) for offer in Offer.objects.all()}
     assert {(call, agent) for call, agents in answer["assignments"] for agent in agents} == made
     kept = {decision.explanation["call"]: decision.explanation for decision in routing_pass.decisions.all()}
-    assert len(kept) == 5
+    assert set(kept) == {call["id"] for call in routing_pass.state["calls"]}
     for each in answer["explain"]:
         assert kept[each["call"]] == each
 

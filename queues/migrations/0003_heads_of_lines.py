@@ -1,0 +1,58 @@
+from typing import Any
+
+import queues.models.agent
+from django.conf import settings
+from django.db import migrations, models
+
+
+def note_profiles(apps: Any, schema_editor: Any) -> None:
+    """Each agent's own, as he stands; the default has given all of them the same."""
+    models = [apps.get_model("queues", name) for name in ("Agent", "QueueMembership", "AgentSkill")]
+    agents, memberships, skills = (model.objects.using(schema_editor.connection.alias) for model in models)
+    for agent_id in agents.values_list("pk", flat=True):
+        profile = queues.models.agent.digest(
+            memberships.filter(agent=agent_id)
+            .order_by("queue_id")
+            .values_list("queue_id", "penalty", "delay_secs", "queue_priority", "paused"),
+            skills.filter(agent=agent_id).order_by("skill_id").values_list("skill_id", "level"),
+        )
+        agents.filter(pk=agent_id).update(profile=profile)
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('conferences', '0001_initial'),
+        ('queues', '0002_routing_decisions'),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.RemoveIndex(
+            model_name='queueentry',
+            name='queueentry_line',
+        ),
+        migrations.AddField(
+            model_name='agent',
+            name='profile',
+            field=models.CharField(default=queues.models.agent._profile_of_his_own, editable=False, help_text='the same for agents who differ in nothing but their places: see note_profile', max_length=32),
+        ),
+        migrations.AddField(
+            model_name='routingpass',
+            name='every_free_agent',
+            field=models.BooleanField(default=True, help_text='no free agent was left out of the state because others like him come before'),
+        ),
+        migrations.RunPython(note_profiles, migrations.RunPython.noop),
+        migrations.AddIndex(
+            model_name='agent',
+            index=models.Index(condition=models.Q(('live_offer_id__isnull', True), ('state', 'available')), fields=['profile', 'available_since', 'id'], name='agent_free'),
+        ),
+        migrations.AddIndex(
+            model_name='offer',
+            index=models.Index(fields=['agent', 'connected_at'], name='offer_agent'),
+        ),
+        migrations.AddIndex(
+            model_name='queueentry',
+            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['queue', 'priority', 'required_skills', 'rank_at', 'id'], name='queueentry_line'),
+        ),
+    ]

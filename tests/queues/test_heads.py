@@ -1,0 +1,219 @@
+"""The heads of the lines decide as the whole state would: proven against it on random databases."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conferences.models import CallLeg, Role
+from queues.engine import gather as gathering
+from queues.engine.route import decide
+from queues.engine.states import agent_states, queue_state, secs, waiting_calls, with_terms
+from queues.models import Agent, AgentSkill, Call, Offer, Queue, QueueEntry, QueueMembership, Skill
+from queues.models.agent import note_profile
+from queues.routing import one_pass
+from queues.routing.snapshot import State
+from queues.routing.strategies import STRATEGIES
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 2, 10, 0, 0, 400_000, tzinfo=UTC)
+SKILLS = ("billing", "spanish")
+REQUIRED = ({}, {}, {"billing": 1}, {"billing": 2, "spanish": 1})
+
+
+class World:
+    """A random center: some queues, agents of a few kinds, calls of a few lines; ties are frequent.
+
+    Every other one is narrow: one or two long lines, many of whose calls were declined by those who are free.
+    """
+
+    def __init__(self, seed: int, *, agents: int = 24, calls: int = 40) -> None:
+        self.random = random.Random(seed)
+        self.is_narrow = seed % 2 == 0
+        self.span = self.random.choice([0, 6, 60])  # seconds
+        self.skills = {name: Skill.objects.create(name=name) for name in SKILLS}
+        self.queues = [self._queue(number) for number in range(self.random.randint(1, 2 if self.is_narrow else 4))]
+        self.agents = list(self._agents(self.random.randint(0, agents)))
+        for number in range(self.random.choice([2, 4, calls // 2, calls])):
+            self._call(number)
+
+    def _queue(self, number: int) -> Queue:
+        pick = self.random
+        strategy = pick.choice([*STRATEGIES, "longest_idle", "linear", "promise"])
+        scoring = "promise" if strategy == "promise" else pick.choice(["strict_priority", "aged", "promise"])
+        rules = [
+            {"after": after, pick.choice(["min_penalty", "max_penalty", "raise_penalty"]): pick.choice([0, 1, 2, None])}
+            for after in pick.sample([10, 30, 60], pick.choice([0, 0, 1, 2]))
+        ]
+        rings = [
+            {"after": after, "drop": [], "levels": {pick.choice(SKILLS): 1}}
+            if pick.random() < 0.5
+            else {"after": after, "drop": [pick.choice(SKILLS)], "levels": {}}
+            for after in pick.sample([20, 40], pick.choice([0, 0, 1, 2]))
+        ]
+        return Queue.objects.create(
+            name=f"queue {number}",
+            hold_music_url="https://media.example.com/music.mp3",
+            strategy=strategy,
+            scoring=scoring,
+            weight=pick.choice([0, 0, 1]),
+            idle_basis=pick.choice(["available_since", "available_since", "last_handled_end"]),
+            penalty_rules=rules,
+            rings=rings,
+            max_penalty=pick.choice([None, None, 1]),
+            penalty_members_limit=pick.choice([0, 0, 0, 3]),
+            last_offered_position=pick.choice([None, 3]),
+            promise_secs=pick.choice([5, 20, 40]),
+            beta=pick.choice([1, "0.25", "0.05"]),
+        )
+
+    def _agents(self, count: int) -> Iterator[Agent]:
+        pick = self.random
+        kinds = [self._terms() for _ in range(pick.randint(1, 2 if self.is_narrow else 4))]
+        for number in range(count):
+            serves, holds = pick.choice(kinds)
+            agent = Agent.objects.create(
+                name=f"agent {number}",
+                address="+447700900456",
+                state=pick.choice(["available"] * 5 + ["not_ready"]),
+                available_since=self._before(self.span) if pick.random() < 0.95 else None,
+                login_at=self._before(20),
+                last_handled_end=pick.choice([None, self._before(20)]),
+                ready_at=pick.choice([None, None, None, NOW + timedelta(seconds=pick.choice([-1, 0.3, 5]))]),
+            )
+            QueueMembership.objects.bulk_create(
+                QueueMembership(agent=agent, queue=queue, position=pick.randint(0, 6), **terms)
+                for queue, terms in serves
+            )
+            AgentSkill.objects.bulk_create(
+                AgentSkill(agent=agent, skill=self.skills[name], level=level) for name, level in holds
+            )
+            note_profile(agent.pk)
+            yield agent
+
+    def _terms(self) -> tuple[list[tuple[Queue, dict[str, Any]]], list[tuple[str, int]]]:
+        pick = self.random
+        serves = [
+            (
+                queue,
+                {
+                    "penalty": pick.choice([0, 0, 1, 2]),
+                    "delay_secs": pick.choice([0, 0, 15]),
+                    "queue_priority": pick.choice([1, 1, 2]),
+                    "paused": pick.random() < 0.1,
+                },
+            )
+            for queue in pick.sample(self.queues, pick.randint(1, len(self.queues)))
+        ]
+        return serves, [(name, pick.randint(1, 3)) for name in SKILLS if pick.random() < 0.5]
+
+    def _call(self, number: int) -> None:
+        pick = self.random
+        queue, since = pick.choice(self.queues), self._before(self.span)
+        leg = CallLeg.objects.create(
+            call_control_id=f"leg-{number}", call_leg_id=f"leg-{number}", call_session_id=f"{number}",
+            connection_id="1", initiated_at=since, role=Role.CUSTOMER,
+        )  # fmt: skip
+        call = Call.objects.create(leg=leg, queue=queue, from_number="+1", to_number="+2", arrived_at=since)
+        ended = pick.random() < 0.2
+        entry = QueueEntry.objects.create(
+            call=call,
+            queue=queue,
+            number=1,
+            entered_at=since,
+            rank_at=since,
+            priority=0 if self.is_narrow else pick.choice([0, 0, 0, 1]),
+            required_skills={}
+            if self.is_narrow
+            else pick.choice([{}, {}, {"billing": 1}, {"billing": 2, "spanish": 1}]),
+            state="ended" if ended else "waiting",
+        )
+        if self.agents and pick.random() < (0.8 if self.is_narrow else 0.3):
+            handled = {"state": "ended", "connected_at": since, "ended_at": since + timedelta(seconds=1)}
+            missed = {"state": "declined", "ended_at": NOW - timedelta(seconds=pick.choice([1, 30, 59.5, 60, 61]))}
+            for agent in pick.sample(self.agents, pick.choice([1, len(self.agents) // 2, len(self.agents) - 1])):
+                words = handled if ended else missed
+                Offer.objects.create(call=call, entry=entry, agent=agent, offered_at=since, **words)
+
+    def _before(self, most: int) -> datetime:
+        return NOW - timedelta(seconds=self.random.randint(0, most), milliseconds=self.random.choice([0, 100, 600]))
+
+
+def whole_state() -> State:
+    """Everybody who waits, everybody who is free, every queue."""
+    queues = list(Queue.objects.all())
+    free = with_terms(list(Agent.objects.available()))
+    agents = agent_states(free, within={queue.pk for queue in queues}, busy=queues, now=NOW)
+    return State(
+        now=secs(NOW),
+        queues=tuple(queue_state(queue, members=queue.memberships.count()) for queue in queues),
+        agents=tuple(agents.values()),
+        calls=tuple(waiting_calls(list(QueueEntry.objects.waiting()), NOW)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_the_heads_decide_as_the_whole_state_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ALL_FREE", seed % 3 * 5)
+    World(seed)
+    expected = one_pass.assign(whole_state())
+    gathered, result = decide(None, now=NOW)
+    assert result.assignments == expected.assignments
+    assert result.pointers == expected.pointers
+    there = {call.id for call in gathered.state.calls}
+    assert result.waiting == tuple(call for call in expected.waiting if call in there)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1040))
+def test_a_pass_from_one_queue_decides_all_that_has_to_do_with_it(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ALL_FREE", seed % 3 * 5)
+    world = World(seed, agents=5)
+    expected = one_pass.assign(whole_state())
+    gathered, result = decide([world.queues[0].pk], now=NOW)
+    reached = {queue.id for queue in gathered.state.queues}
+    assert result.assignments == tuple(offer for offer in expected.assignments if offer.queue_id in reached)
+
+
+def test_a_state_of_heads_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty free agents of one kind, three hundred callers: the few that matter are read."""
+    monkeypatch.setattr(gathering, "ALL_FREE", 50)
+    queue = Queue.objects.create(name="queue", hold_music_url="https://media.example.com/music.mp3")
+    wanted = {"spanish": 1}
+    queue_with_skill = {"queue": queue, "number": 1, "required_skills": wanted}
+    Agent.objects.bulk_create(
+        Agent(name=f"agent {number}", address="+447700900456", state="available", available_since=_ago(number))
+        for number in range(60)
+    )
+    QueueMembership.objects.bulk_create(QueueMembership(agent=agent, queue=queue) for agent in Agent.objects.all())
+    spanish = Skill.objects.create(name="spanish")
+    for agent in Agent.objects.all():
+        note_profile(agent.pk)
+    able = Agent.objects.get(name="agent 7")
+    AgentSkill.objects.create(agent=able, skill=spanish)
+    CallLeg.objects.bulk_create(
+        CallLeg(
+            call_control_id=f"leg-{number}", call_leg_id=f"leg-{number}", call_session_id="1",
+            connection_id="1", initiated_at=_ago(number), role=Role.CUSTOMER,
+        )
+        for number in range(200)
+    )  # fmt: skip
+    Call.objects.bulk_create(
+        Call(leg=leg, queue=queue, from_number="+1", to_number="+2", arrived_at=leg.initiated_at)
+        for leg in CallLeg.objects.all()
+    )
+    QueueEntry.objects.bulk_create(
+        QueueEntry(call=call, entered_at=call.arrived_at, rank_at=call.arrived_at, **queue_with_skill)
+        for call in Call.objects.all()
+    )
+    gathered, result = decide([queue.pk], now=NOW)
+    assert [offer.agent_ids for offer in result.assignments] == [(str(able.pk),)]
+    assert len(gathered.state.calls) == gathering.DEPTH
+    assert len(gathered.state.agents) == 2  # one of each kind
+    assert not gathered.is_whole
+
+
+def _ago(seconds: int) -> datetime:
+    return NOW - timedelta(seconds=seconds)
