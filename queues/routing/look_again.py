@@ -5,6 +5,7 @@ What other things may change it, such as an agent becoming available, is announc
 
 from collections.abc import Iterator, Mapping
 
+from queues.routing.relaxation import gate_opens_after
 from queues.routing.snapshot import AgentState, QueueState, State, WaitingCall
 
 
@@ -39,7 +40,7 @@ def _waits(queue: QueueState, members: list[AgentState]) -> Iterator[int]:
     yield from (membership.delay for membership in own)
     if queue.scoring == "promise":
         penalties = {membership.penalty for membership in own} | set(_raises(queue))
-        yield from (-(-penalty * queue.promise_secs // 2) for penalty in penalties)
+        yield from (gate_opens_after(penalty, queue) for penalty in penalties)
 
 
 def _raises(queue: QueueState) -> Iterator[int]:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from queues.routing.eligibility import penalty_window
 from queues.routing.explain import explain
+from queues.routing.floor import Floor
 from queues.routing.look_again import next_look_at
 from queues.routing.one_pass import PassResult, assign, rank_agents, rank_calls
+from queues.routing.relaxation import ring_of, window_of
 from queues.routing.snapshot import AgentState, PenaltyRule, QueueState, State, WaitingCall
 from tests.queues.routing.naive import NaivePass
 from tests.queues.routing.states import NOW, states
@@ -186,3 +188,18 @@ def without_narrowing(queue: QueueState) -> QueueState:
         if not narrows:
             kept.append(rule)
     return replace(queue, penalty_rules=tuple(kept))
+
+
+@often
+@given(states())
+def test_what_is_said_to_open_next_is_what_a_pass_goes_by(state):
+    queues = {queue.id: queue for queue in state.queues}
+    looks, floor = next_look_at(state), Floor(state)
+    for call in state.calls:
+        queue = queues[call.queue]
+        ring, window = ring_of(call, queue, state.now), window_of(call, queue, state.now)
+        assert ring.required == floor.demand(call).required
+        if ring.next_at is not None:
+            assert ring.next_required == Floor(replace(state, now=ring.next_at)).demand(call).required
+        for opening in (ring.next_at, window.next_at):
+            assert opening is None or state.now < looks[call.id] <= opening
