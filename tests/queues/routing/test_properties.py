@@ -12,11 +12,12 @@ pytest.importorskip("hypothesis", reason="hypothesis is in requirements-dev.txt"
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queues.routing.eligibility import penalty_window
+from queues.routing.eligibility import broken_by_agent, penalty_window
 from queues.routing.explain import explain
-from queues.routing.floor import Floor
+from queues.routing.floor import Floor, strategy_of
 from queues.routing.look_again import next_look_at
 from queues.routing.one_pass import PassResult, assign, rank_agents, rank_calls
+from queues.routing.outlook import outlook
 from queues.routing.relaxation import ring_of, window_of
 from queues.routing.snapshot import AgentState, PenaltyRule, QueueState, State, WaitingCall
 from tests.queues.routing.naive import NaivePass
@@ -203,3 +204,18 @@ def test_what_is_said_to_open_next_is_what_a_pass_goes_by(state):
             assert ring.next_required == Floor(replace(state, now=ring.next_at)).demand(call).required
         for opening in (ring.next_at, window.next_at):
             assert opening is None or state.now < looks[call.id] <= opening
+
+
+@often
+@given(states())
+def test_whoever_looks_ahead_finds_every_member_once(state):
+    agents = {agent.id: agent for agent in state.agents}
+    queues = tuple(replace(queue, strategy=strategy_of(queue).name) for queue in state.queues)
+    for call in state.calls:
+        seen = outlook(state, call.id)
+        takers, if_free = ([each.agent_id for each in found] for found in (seen.takers, seen.if_free))
+        assert takers == list(rank_agents(replace(state, queues=queues), call.id))
+        members = [agent.id for agent in state.agents if call.queue in agent.memberships]
+        assert sorted([*takers, *if_free, *seen.excluded]) == sorted(members)
+        for agent in (agents[name] for name in if_free):
+            assert broken_by_agent(agent, active_calls=agent.active_calls, now=state.now)
