@@ -15,12 +15,14 @@ from django.db.models import Q, QuerySet
 from conferences import services as mirror
 from conferences import supervision
 from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
-from queues import permissions
+from queues import engine, permissions
 from queues.engine import agents, settle
 from queues.engine.facts import NOT_DIALLED
+from queues.engine.preview import Preview, Standing
 from queues.engine.why import KEPT_FOR
 from queues.errors import NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry, RoutingDecision, RoutingPass
+from queues.routing.relaxation import OpenRing
 from webhooks import journal, outbox, references
 from webhooks.models import Command, WebhookEvent
 from webhooks.nudge import nudge
@@ -498,6 +500,22 @@ def why(call: Call) -> QuerySet[RoutingDecision]:
     """What the passes of the last 30 days said of a call, oldest first."""
     decisions = RoutingDecision.objects.filter(call=call).select_related("offer__agent", "entry__queue", "routing_pass")
     return decisions.order_by("decided_at")
+
+
+def preview(queue: Queue, required_skills: Mapping[str, int], *, now: datetime) -> Preview:
+    """Who could take a call with these skills now, and after 30 and 60 s of waiting, by the queue's saved settings."""
+    return engine.preview(queue, required_skills, now=now)
+
+
+def standing(call: Call, *, now: datetime) -> Standing | None:
+    """What the call asks for now and when it next asks for less; None if it does not wait in a queue."""
+    entry = open_entry(call)
+    return None if entry is None else engine.standing(entry, now=now)
+
+
+def ring(entry: QueueEntry, *, now: datetime) -> OpenRing | None:
+    """The ring of a stay; None if it is over."""
+    return None if entry.state == QueueEntry.State.ENDED else engine.ring(entry, now=now)
 
 
 def has_old_decisions(now: datetime) -> bool:

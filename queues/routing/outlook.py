@@ -14,7 +14,7 @@ from queues.routing.snapshot import AgentState, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
+class Qualified:
     """An agent who qualifies, with his effective penalty.
 
     ``gate_opens_after``: the wait from which the promise's gate lets the call go to him; None if it does now.
@@ -34,8 +34,8 @@ class Outlook:
     """
 
     required: Mapping[str, int]
-    takers: tuple[Prospect, ...]
-    if_free: tuple[Prospect, ...]
+    takers: tuple[Qualified, ...]
+    if_free: tuple[Qualified, ...]
     excluded: Mapping[str, str]
 
 
@@ -62,7 +62,7 @@ def outlook(state: State, call_id: str) -> Outlook:
     )
 
 
-def _prospect(floor: Floor, demand: Demand, agent: AgentState) -> Prospect:
+def _prospect(floor: Floor, demand: Demand, agent: AgentState) -> Qualified:
     penalty = demand.penalty_of(agent)
     opens_after = None if floor.gate_is_open(demand, agent) else gate_opens_after(penalty, demand.queue)
-    return Prospect(agent_id=agent.id, penalty=penalty, gate_opens_after=opens_after)
+    return Qualified(agent_id=agent.id, penalty=penalty, gate_opens_after=opens_after)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from queues.routing.eligibility import MEMBER, PENALTY, SKILLS
-from queues.routing.outlook import Prospect, outlook
+from queues.routing.outlook import Qualified, outlook
 from queues.routing.snapshot import AgentState, Membership, QueueState, State, WaitingCall
 
 CALL = WaitingCall(id="c", queue="q", enqueued_at=1000, required_skills={"es": 2})
@@ -49,8 +49,8 @@ def test_a_second_choice_is_shown_with_when_his_gate_opens(wait, opens_after):
     main = {"his": Membership()}
     second, busy = member("second", penalty=1, others=main), member("busy", penalty=1, others=main, status="busy")
     seen = look(second, busy, others=(elsewhere,), wait=wait)
-    assert seen.takers == (Prospect(agent_id="second", penalty=1, gate_opens_after=opens_after),)
-    assert seen.if_free == (Prospect(agent_id="busy", penalty=1, gate_opens_after=opens_after),)
+    assert seen.takers == (Qualified(agent_id="second", penalty=1, gate_opens_after=opens_after),)
+    assert seen.if_free == (Qualified(agent_id="busy", penalty=1, gate_opens_after=opens_after),)
 
 
 @pytest.mark.parametrize(("main_agents", "opens_after"), [(2, 11), (3, None)])
