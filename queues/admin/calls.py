@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
@@ -21,8 +21,8 @@ from unfold.decorators import display
 from conferences.models import CallLeg, Recording, SupervisionSession
 from queues import controls, reasons, services, story, wallboard
 from queues.admin import actions
-from queues.admin.forms import levels_as_text
 from queues.models import Call, Offer, QueueEntry, RoutingDecision, RoutingPass
+from queues.templatetags.live import instant, levels_as_text
 from queues.tones import TONES
 from webhooks.admin import ReadOnlyAdmin, as_uuid
 from webhooks.models import AuditEntry, Command, JournalEntry, WebhookEvent
@@ -115,6 +115,7 @@ def now_of(call: Call, request: HttpRequest) -> dict[str, Any]:
         "call": call,
         "now": now,
         "conversation": conversation,
+        "standing": None if call.is_over else services.standing(call, now=now),
         "controls": controls.of_conversation(request.user, conversation),  # type: ignore[arg-type]
         "story": list(story.tell(JournalEntry.objects.filter(call_id=call.pk).order_by("number"))),
         "here": reverse("admin:queues_call_change", args=[call.pk]),
@@ -164,6 +165,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
         "shown_outcome",
         "entered_at",
         "rank_at",
+        "ring",
         "waited",
         "end_reason",
         "priority",
@@ -176,7 +178,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     search_fields = ("call__from_number", "call__to_number")
     search_help_text = "A number, or a call's id."
     exclude = ("required_skills",)
-    readonly_fields = ("shown_skills",)
+    readonly_fields = ("shown_skills", "ring")
 
     @display(description="call")
     def shown_call(self, entry: QueueEntry) -> str:
@@ -197,6 +199,15 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     @display(description="waited")
     def waited(self, entry: QueueEntry) -> str:
         return f"{entry.wait_secs:.1f} s" if entry.wait_secs is not None else ""
+
+    @display(description="ring")
+    def ring(self, entry: QueueEntry) -> str:
+        """``1 of 3, next 12:00:30``; for who waits no longer, or where no ring ever opens, nothing."""
+        ring = services.ring(entry, now=timezone.now())
+        if ring is None or ring.count == 1:
+            return ""
+        place = f"{ring.number} of {ring.count}"
+        return format_html("{}, next {}", place, instant(ring.next_at)) if ring.next_at else place
 
     @display(description="required skills")
     def shown_skills(self, entry: QueueEntry) -> str:

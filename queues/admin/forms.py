@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWid
 from queues.models import Agent, Queue, QueueMembership, Skill
 from queues.routing.state_shape import QUEUE
 from queues.routing.strategies import STRATEGIES
+from queues.templatetags.live import levels_as_text
 
 PENALTY_LIMITS = ("min_penalty", "max_penalty", "raise_penalty")
 RINGS_HELP = (
@@ -84,10 +85,6 @@ class SkillLevelsField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
-
-
-def levels_as_text(levels: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {level}" for name, level in sorted(levels.items()))
 
 
 class QueueForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -9,8 +9,9 @@ from django.forms import model_to_dict
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from queues.admin.forms import QueueForm, levels_as_text
+from queues.admin.forms import QueueForm
 from queues.models import Agent, Number, Queue, QueueMembership, Skill, SupervisorPhone
+from queues.templatetags.live import levels_as_text
 from tests.queues import scene
 
 pytestmark = pytest.mark.django_db
