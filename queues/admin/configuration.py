@@ -1,13 +1,21 @@
 """Queues, numbers, teams, skills: what a call center is set up with."""
 
+import uuid
+from typing import Any
+
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
 from queues.admin.forms import MembershipForm, MembershipsOfQueue, QueueForm
 from queues.admin.pages import KeptOnceUsed
+from queues.admin.preview import preview_of
 from queues.models import Number, Queue, QueueMembership, Skill, Team
 
 
@@ -32,6 +40,7 @@ class MemberInline(TabularInline):
 @admin.register(Queue)
 class QueueAdmin(KeptOnceUsed):
     form = QueueForm
+    change_form_template = "queues/queue.html"
     warn_unsaved_form = True
     list_display = ("name", "team", "shown_strategy", "shown_numbers", "members", "record", "at_telnyx")
     list_select_related = ("team",)
@@ -107,6 +116,28 @@ class QueueAdmin(KeptOnceUsed):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
         queues: QuerySet[Queue] = super().get_queryset(request)
         return queues.annotate(member_count=Count("memberships")).prefetch_related("numbers")
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = self.admin_site.admin_view(require_safe(self.preview))
+        return [path("<uuid:queue_id>/preview/", preview, name="queues_queue_preview"), *super().get_urls()]
+
+    def preview(self, request: HttpRequest, queue_id: uuid.UUID) -> HttpResponse:
+        """The section of the page that answers who could take a call."""
+        queue = Queue.objects.filter(pk=queue_id).first()
+        if queue is None:
+            raise Http404
+        if not self.has_view_permission(request, queue):
+            raise PermissionDenied
+        return render(request, "queues/_preview.html", {"asked": preview_of(queue, request.GET)})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """What was typed into the form is not saved yet, and no part of what the preview goes by."""
+        original = context.get("original")
+        saved = Queue.objects.filter(pk=original.pk).first() if original else None
+        asked = {"asked": preview_of(saved, request.GET)} if saved else {}
+        return super().render_change_form(request, context | asked, *args, **kwargs)
 
     def is_used(self, obj: Queue) -> bool:
         return obj.calls.exists() or obj.entries.exists()

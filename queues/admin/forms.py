@@ -1,7 +1,7 @@
 """The forms behind the pages: each answers nonsense with one line that says what is accepted."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,16 +75,21 @@ class SkillLevelsField(forms.CharField):
         text = str(super().clean(value) or "")
         levels: dict[str, int] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
-            name, _, level = part.rpartition(" ")
+            name, _, level = (each.strip() for each in part.rpartition(" "))
             if not name or level not in ("1", "2", "3", "4", "5"):
                 raise ValidationError(f"{part!r} is not a skill and a level from 1 to 5. Write: spanish 3, billing 2.")
             if name in levels:
                 raise ValidationError(f"{name!r} is there twice.")
-            levels[name.strip()] = int(level)
+            levels[name] = int(level)
         return levels
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(self.prepare_value(initial), data)
+
+
+def unknown_skills(names: Iterable[str]) -> list[str]:
+    """Those of the names that no skill has. They are compared here: what is typed may be more than SQL can take."""
+    return sorted(set(names) - set(Skill.objects.values_list("name", flat=True)))
 
 
 class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -121,7 +126,7 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_rings(self) -> list[dict[str, Any]]:
         rings: list[dict[str, Any]] = self._shaped("rings") or []
         named = {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
-        if unknown := sorted(named - set(Skill.objects.filter(name__in=named).values_list("name", flat=True))):
+        if unknown := unknown_skills(named):
             raise ValidationError(f"rings: unknown skill {', '.join(unknown)}. Add it first.")
         return rings
 
