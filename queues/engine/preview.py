@@ -98,8 +98,8 @@ def standing(entry: QueueEntry, *, now: datetime) -> Standing:
     queue, call, at = queue_state(entry.queue), _call(entry, now), secs(now)
     opened = window_of(call, queue, at)
     counts = len(own) > queue.penalty_members_limit
-    effective = {opened.window.effective(penalty) for penalty in own} if counts else set()
-    penalties = {penalty for penalty in effective if penalty is not None}
+    windows = [window for window in (opened.window, opened.next_window) if window and counts]
+    penalties = {effective for window in windows for each in own if (effective := window.effective(each)) is not None}
     return Standing(
         queue=entry.queue,
         wait_secs=at - call.enqueued_at,

@@ -59,11 +59,12 @@ def levels_as_text(levels: Mapping[str, int]) -> str:
 
 @register.filter
 def penalties(window: Window) -> str:
-    """Which penalties a window admits: ``0 to 2``, ``any``, ``any, those below 1 counting as 1``."""
-    least, most = window.min_penalty, window.max_penalty
-    admitted = "any" if least is None else f"{least} and above"
-    if most is not None:
-        admitted = f"{least or 0} to {most}"
+    """Which penalties a window admits: ``0 only``, ``0 to 2``, ``any``, ``any, those below 1 counting as 1``."""
+    least, most = window.min_penalty or 0, window.max_penalty
+    if most is None:
+        admitted = f"{least} and above" if least else "any"
+    else:
+        admitted = f"{least} only" if least == most else f"{least} to {most}"
     raised = f", those below {window.raise_penalty} counting as {window.raise_penalty}" if window.raise_penalty else ""
     return admitted + raised
 

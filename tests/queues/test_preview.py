@@ -83,6 +83,8 @@ def test_a_waiting_call_shows_its_penalty_window_and_the_next_rule(admin_client:
     assert "Skills Asks for spanish 3, however long the wait." in said
     assert f"Admits 0 to 1; next rule counts from {at(call, 60)} (in 0:" in said
     assert "): any, those below 1 counting as 1." in said
+    Queue.objects.update(max_penalty=0)
+    assert "Admits 0 only;" in now_of(admin_client, call)
 
 
 def test_a_waiting_call_shows_its_promise_and_when_second_choices_may_take_it(admin_client: Client) -> None:
@@ -94,6 +96,8 @@ def test_a_waiting_call_shows_its_promise_and_when_second_choices_may_take_it(ad
     said = now_of(admin_client, call)
     assert f"Kept until {at(call, 60)} (in 0:" in said
     assert f"second choices may take it from {at(call, 30)} (in 0:" in said
+    Queue.objects.update(max_penalty=0, penalty_rules=[{"after": 20, "max_penalty": None}])
+    assert f"second choices may take it from {at(call, 30)} (in 0:" in now_of(admin_client, call)
     call.entries.update(rank_at=timezone.now() - timedelta(seconds=90))
     assert f"Broken since {at(call, 60)}; no gate keeps anybody from it." in now_of(admin_client, call)
 

@@ -28,14 +28,15 @@
     }
 
     document.addEventListener("htmx:beforeSwap", (event) => {
-        const live = event.target.closest?.("[data-live]");
-        if (!live || event.detail.xhr.status >= 400) return;
+        if (!event.target.closest?.(".cc-page") || event.detail.xhr.status >= 400) return;
         const answered = new URL(event.detail.xhr.responseURL, location.href).pathname;
-        if (answered !== new URL(live.getAttribute("hx-get"), location.href).pathname) {
+        if (answered !== new URL(event.detail.pathInfo.requestPath, location.href).pathname) {
             event.detail.shouldSwap = false;  // we were sent to the login
             location.reload();
             return;
         }
+        const live = event.target.closest("[data-live]");
+        if (!live) return;
         if (pressing) event.detail.shouldSwap = false;
         open = [...live.querySelectorAll("details[open][id]")].map((details) => details.id);
         seen(live);
