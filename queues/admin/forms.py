@@ -1,7 +1,7 @@
 """The forms behind the pages: each answers nonsense with one line that says what is accepted."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,19 +18,27 @@ from queues.routing.strategies import STRATEGIES
 from queues.templatetags.live import levels_as_text
 
 PENALTY_LIMITS = ("min_penalty", "max_penalty", "raise_penalty")
+PROMISE = "promise"
+HIGHEST_LEVEL = 5
+LONGEST_AFTER = 86_400  # nobody waits for a day
+RINGS_LIKE = '[{"after": 30, "levels": {"spanish": 2}}, {"after": 60, "drop": ["spanish"]}]'
+RULES_LIKE = '[{"after": 60, "max_penalty": 2}, {"after": 120, "max_penalty": null}]'
+STICKY_LIKE = '{"hold_seconds": 30, "max_age": 86400}'
 RINGS_HELP = (
-    'Which skills are asked for less after how many seconds: [{"after": 30, "levels": {"spanish": 2}}, '
-    '{"after": 60, "drop": ["spanish"]}].'
+    "Which skills a call asks for less after how many seconds of waiting: levels lowers, drop asks no more; nothing "
+    f"is ever raised. {RINGS_LIKE}; [] for never. The preview of a saved queue shows who could take a call then."
 )
 RULES_HELP = (
-    'Which penalties count after how many seconds, null for no limit: [{"after": 60, "max_penalty": 2}]. '
-    f"Limits are {', '.join(PENALTY_LIMITS)}."
+    "Which limits hold after how many seconds of waiting; each rule replaces those it names, null lifts one. "
+    f"Limits are {', '.join(PENALTY_LIMITS)}. {RULES_LIKE}; [] for the same ones all the time."
 )
 STICKY_HELP = (
-    'How long a caller waits for the agent he prefers: {"hold_seconds": 30, "max_age": 86400}; null for not at all.'
+    "A caller waits up to hold_seconds for the agent he prefers, who goes first whatever the strategy; a preference "
+    f"older than max_age seconds does not count. {STICKY_LIKE}; null for not at all."
 )
 HELP = {
-    "strategy": "Which of the free agents is asked first; among equals, whoever has been idle longest.",
+    "strategy": "Which of the free agents is asked first; among equals, whoever has been idle longest. "
+    "Promise brings its scoring along.",
     "record": "Always: the greeting says so, and recording begins when the agent joins.",
     "greeting_text": "Read to the caller before he enters the line; empty for none.",
     "closing_text": "Read to a caller who is sent away: the line is full, or his wait became too long.",
@@ -43,9 +51,11 @@ HELP = {
     "service_level_secs": "Answered within this time counts as in time.",
     "short_abandon_secs": "Who hangs up sooner does not count as abandoned.",
     "idle_basis": "From when an agent's idle time runs.",
-    "scoring": "In which order the calls are served.",
+    "scoring": "In which order the calls are served. Promise weighs calls and agents together, so it is a strategy "
+    "too; queues that share agents should have one scoring.",
     "aging_seconds_per_point": "For aged scoring: one point of priority is worth so many seconds of waiting.",
-    "promise_secs": "For promise scoring: the wait that is promised.",
+    "promise_secs": "For promise scoring: the wait that is promised. Agents of penalty 1 are asked after half of it, "
+    "those of penalty 2 after all of it; sooner while main agents, of penalty 0, are plentiful.",
     "beta": "For promise scoring: 1 is fair, 0.25 protects those whose promise can still be kept.",
     "min_penalty": "Agents below it are not asked.",
     "max_penalty": "Agents above it are not asked.",
@@ -56,7 +66,7 @@ HELP = {
     "sticky": STICKY_HELP,
 }
 MEMBERSHIP_HELP = {
-    "penalty": "Lower is asked first.",
+    "penalty": "Lower is asked first. For promise: 0 main agent, 1 second choice, 2 last resort.",
     "delay_secs": "He is asked only for callers who have waited so long.",
     "queue_priority": "While a queue of a lower number needs him, this one does not get him.",
     "paused": "He stays in the queue and is not asked.",
@@ -105,6 +115,9 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
                 "invalid_choice": f"“%(value)s” is not a strategy. Choose one of: {', '.join(STRATEGIES)}.",
             },
             "hold_music_url": {"required": "A queue needs hold music: callers never wait in silence."},
+            "rings": {"invalid": f"Enter a valid JSON. For example: {RINGS_LIKE}."},
+            "penalty_rules": {"invalid": f"Enter a valid JSON. For example: {RULES_LIKE}."},
+            "sticky": {"invalid": f"Enter a valid JSON. For example: {STICKY_LIKE}."},
         }
         help_texts = HELP
         widgets = {
@@ -128,21 +141,38 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
         named = {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
         if unknown := unknown_skills(named):
             raise ValidationError(f"rings: unknown skill {', '.join(unknown)}. Add it first.")
+        if idle := list(_idle_rings(rings)):
+            raise ValidationError(idle)
         return rings
 
     def clean_penalty_rules(self) -> list[dict[str, Any]]:
-        return self._shaped("penalty_rules") or []
+        rules: list[dict[str, Any]] = self._shaped("penalty_rules") or []
+        if idle := list(_idle_rules(rules)):
+            raise ValidationError(idle)
+        return rules
 
     def clean_sticky(self) -> dict[str, Any] | None:
         return self._shaped("sticky") or None
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("strategy") == PROMISE and self._is_news("strategy") and not self._is_news("scoring"):
+            cleaned["scoring"] = PROMISE
+        if cleaned.get("scoring") == PROMISE and cleaned.get("strategy", PROMISE) != PROMISE:
+            self.add_error(
+                "scoring", "Promise scoring chooses the agents too: choose promise as the strategy, or another scoring."
+            )
+        most, raised_to = cleaned.get("max_penalty"), cleaned.get("raise_penalty")
+        if raised_to is not None and most is not None and raised_to > most:
+            self.add_error("raise_penalty", f"Everybody would be raised above the greatest penalty, {most}.")
         if raised := _first_raised(cleaned.get("rings") or [], cleaned.get("required_skills") or {}):
             self.add_error("rings", raised)
         if crossed := _first_crossed(cleaned):
             self.add_error("penalty_rules", crossed)
         return cleaned
+
+    def _is_news(self, field: str) -> bool:
+        return field in self.changed_data
 
     def _shaped(self, field: str) -> Any:
         """What a pass could not read is not saved: one queue's nonsense would stop all of its neighbours."""
@@ -150,6 +180,29 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
         if value and (problems := list(QUEUE[field].problems(value, field))):
             raise ValidationError(problems)
         return value
+
+
+def _idle_rings(rings: list[dict[str, Any]]) -> Iterator[str]:
+    """Rings that a pass could read and that would never do what was meant."""
+    for number, ring in enumerate(rings):
+        yield from _too_late(f"rings[{number}]", ring)
+        if not ring.get("drop") and not ring.get("levels"):
+            yield f"rings[{number}]: found nothing that is asked for less; accepted: levels, drop, or both."
+        for skill, level in ring.get("levels", {}).items():
+            if level > HIGHEST_LEVEL:
+                yield f"rings[{number}].levels.{skill}: found {level}; accepted: up to {HIGHEST_LEVEL}."
+
+
+def _idle_rules(rules: list[dict[str, Any]]) -> Iterator[str]:
+    for number, rule in enumerate(rules):
+        yield from _too_late(f"penalty_rules[{number}]", rule)
+        if not rule.keys() & set(PENALTY_LIMITS):
+            yield f"penalty_rules[{number}]: found no limit; accepted: one or more of {', '.join(PENALTY_LIMITS)}."
+
+
+def _too_late(place: str, rule: Mapping[str, Any]) -> Iterator[str]:
+    if rule["after"] > LONGEST_AFTER:
+        yield f"{place}.after: found {rule['after']}; accepted: up to {LONGEST_AFTER}, which is a day."
 
 
 def _first_raised(rings: list[dict[str, Any]], required: Mapping[str, int]) -> str:
@@ -169,16 +222,17 @@ def _first_raised(rings: list[dict[str, Any]], required: Mapping[str, int]) -> s
 
 
 def _first_crossed(cleaned: Mapping[str, Any]) -> str:
-    """Rules replace limits one after the other; a least penalty above the greatest would admit nobody."""
+    """Rules replace limits one after the other; whatever else is above the greatest penalty would admit nobody."""
     limits = {name: cleaned.get(name) for name in PENALTY_LIMITS}
     for rule in sorted(cleaned.get("penalty_rules") or [], key=lambda rule: rule["after"]):
         limits |= {name: limit for name, limit in rule.items() if name != "after"}
-        least, most = limits["min_penalty"], limits["max_penalty"]
-        if least is not None and most is not None and least > most:
-            return (
-                f"penalty_rules: after {rule['after']} s found min_penalty {least}; "
-                f"accepted: max_penalty {most} or less."
-            )
+        most = limits["max_penalty"]
+        for name in ("min_penalty", "raise_penalty"):
+            if most is not None and limits[name] is not None and limits[name] > most:
+                return (
+                    f"penalty_rules: after {rule['after']} s found {name} {limits[name]}; "
+                    f"accepted: max_penalty {most} or less."
+                )
     return ""
 
 

@@ -28,8 +28,11 @@ def clock(secs: float | timedelta | None) -> str:
 
 @register.filter
 def instant(secs: int) -> SafeString:
-    """Seconds since 1970 → ``12:00:30``, as a time."""
-    at = datetime.fromtimestamp(secs, UTC)
+    """Seconds since 1970 → ``12:00:30``, as a time; a dash for what no calendar reaches."""
+    try:
+        at = datetime.fromtimestamp(secs, UTC)
+    except (OverflowError, OSError, ValueError):
+        return format_html("{}", NOTHING)
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), at.strftime("%H:%M:%S"))
 
 

@@ -9,6 +9,7 @@ from django.forms import model_to_dict
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from queues.admin import forms
 from queues.admin.forms import QueueForm
 from queues.models import Agent, Number, Queue, QueueMembership, Skill, SupervisorPhone
 from queues.templatetags.live import levels_as_text
@@ -97,7 +98,29 @@ def test_a_queue_is_added_with_its_numbers_agents_and_rules(root: Client) -> Non
         ({"required_skills": "spanish 6"}, "'spanish 6' is not a skill and a level from 1 to 5. Write: spanish 3"),
         ({"required_skills": "spanish 1, spanish 2"}, "'spanish' is there twice."),
         ({"required_skills": "french 1"}, "Unknown skill: french. Add it first."),
-        ({"rings": "[{"}, "Enter a valid JSON."),
+        ({"required_skills": "spanish 1,  spanish  2"}, "'spanish' is there twice."),
+        ({"rings": "[{"}, 'Enter a valid JSON. For example: [{"after": 30, "levels": {"spanish": 2}}'),
+        ({"penalty_rules": "[{"}, 'Enter a valid JSON. For example: [{"after": 60, "max_penalty": 2}'),
+        ({"sticky": "{"}, 'Enter a valid JSON. For example: {"hold_seconds": 30, "max_age": 86400}.'),
+        ({"rings": '[{"after": 30, "drop": []}]'}, "rings[0]: found nothing that is asked for less; accepted: levels"),
+        (
+            {"rings": '[{"after": 30, "levels": {"spanish": 9}}]'},
+            "rings[0].levels.spanish: found 9; accepted: up to 5.",
+        ),
+        (
+            {"rings": '[{"after": 1000000000000000000000, "drop": ["spanish"]}]'},
+            "rings[0].after: found 1000000000000000000000; accepted: up to 86400, which is a day.",
+        ),
+        (
+            {"penalty_rules": '[{"after": 30}]'},
+            "penalty_rules[0]: found no limit; accepted: one or more of min_penalty",
+        ),
+        ({"max_penalty": "1", "raise_penalty": "2"}, "Everybody would be raised above the greatest penalty, 1."),
+        (
+            {"max_penalty": "1", "penalty_rules": '[{"after": 30, "raise_penalty": 2}]'},
+            "penalty_rules: after 30 s found raise_penalty 2; accepted: max_penalty 1 or less.",
+        ),
+        ({"scoring": "promise"}, "Promise scoring chooses the agents too: choose promise as the strategy, or another"),
         ({"rings": '{"after": 1}'}, "rings: found "),
         ({"rings": '[{"after": -1}]'}, "rings[0].after: found -1; accepted: "),
         (
@@ -128,6 +151,22 @@ def test_a_queue_of_nonsense(root: Client, words: dict[str, Any], line: str) -> 
     assert refused
     assert refused[0].startswith(line), refused
     assert not Queue.objects.exists()
+
+
+def test_the_promise_strategy_brings_its_scoring_along_unless_another_is_named(root: Client) -> None:
+    assert add_queue(root, name="first", strategy="promise") == []
+    assert add_queue(root, name="second", strategy="promise", scoring="aged") == []
+    assert list(Queue.objects.values_list("name", "scoring")) == [("first", "promise"), ("second", "aged")]
+
+
+def test_what_a_supervisor_writes_as_json_is_shown_by_example(root: Client) -> None:
+    """Each example is itself taken."""
+    Skill.objects.create(name="spanish")
+    page = root.get(reverse("admin:queues_queue_add")).content.decode()
+    for example in (forms.RINGS_LIKE, forms.RULES_LIKE, forms.STICKY_LIKE):
+        assert example in page
+    examples = {"rings": forms.RINGS_LIKE, "penalty_rules": forms.RULES_LIKE, "sticky": forms.STICKY_LIKE}
+    assert add_queue(root, required_skills="spanish 3", **examples) == []
 
 
 def test_music_comes_from_our_hosts_only() -> None:

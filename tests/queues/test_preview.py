@@ -72,6 +72,8 @@ def test_a_waiting_call_shows_its_ring_and_when_the_next_opens(admin_client: Cli
     assert "): no skill." in now_of(admin_client, call)
     call.entries.update(rank_at=timezone.now() - timedelta(seconds=90))
     assert "Ring 3 of 3 Asks for no skill; no ring is left to open." in now_of(admin_client, call)
+    Queue.objects.update(rings=[{"after": 10**30, "drop": ["spanish"]}])  # as no form would have taken it
+    assert "Ring 1 of 2 Asks for spanish 3; next ring opens at –" in now_of(admin_client, call)
 
 
 def test_a_waiting_call_shows_its_penalty_window_and_the_next_rule(admin_client: Client) -> None:
