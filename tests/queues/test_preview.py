@@ -234,6 +234,17 @@ def test_a_second_choice_is_shown_with_when_his_gate_opens(
     assert [[each.gate_opens_after for each in column.takers] for column in seen.columns] == [[gate] for gate in gates]
 
 
+def test_the_page_says_of_a_second_choice_when_his_time_comes(admin_client: Client) -> None:
+    line = scene.queue(strategy="promise", scoring="promise", promise_secs=40)
+    his = scene.queue("his")
+    for name, state in (("ben", State.AVAILABLE), ("cleo", State.WRAP_UP)):
+        QueueMembership.objects.create(agent=member(name, line, penalty=1, his_state=state), queue=his)
+    now, later = words(admin_client, section(line)).split("After 30 s")
+    assert "ben penalty 1; a second choice, before its time: from 0:20 of waiting" in now
+    assert "wrap-up cleo penalty 1, from 0:20 of waiting" in now
+    assert "ben penalty 1 Would, if they were free wrap-up cleo penalty 1" in later
+
+
 def test_it_asks_as_often_for_many_members_as_for_few(line: Queue) -> None:
     Queue.objects.update(scoring="promise", strategy="promise")
     line.refresh_from_db()
