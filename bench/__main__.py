@@ -1,11 +1,11 @@
-"""``python -m bench [dialing] [intake]``: run every bench, or those that are named."""
+"""``python -m bench [dialing] [intake] [policies]``: run every bench, or those that are named."""
 
 import argparse
 from collections.abc import Callable, Mapping
 
-from bench import dialing, intake
+from bench import dialing, intake, policies
 
-BENCHES: Mapping[str, Callable[[], str]] = {"dialing": dialing.run, "intake": intake.run}
+BENCHES: Mapping[str, Callable[[], str]] = {"dialing": dialing.run, "intake": intake.run, "policies": policies.run}
 
 
 def main() -> None:
