@@ -5,29 +5,27 @@
 """
 
 import argparse
-import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import sqrt
 from statistics import fmean, pstdev, stdev
 
-from bench.erlang import Expectation, erlang_a, erlang_c
 from bench.floor_day import Caller, Day, Decision, Floor
-from bench.scenarios import HOUR, SAME_SETTINGS, SCENARIOS, Scenario, Setup, exponential, other_settings
-from queues.routing.snapshot import AgentState, Membership, QueueState, WaitingCall
+from bench.scenarios import HOUR, PROTECT, SAME_SETTINGS, SCENARIOS, Scenario, Setup, other_settings
+from bench.theory import THEORIES, confirm
+from queues.routing.snapshot import AgentState, Membership, QueueState
 
-DAYS = 12
+DAYS = 10
 EQUAL_ABANDONMENT = 0.5  # points above
-ERLANG_TOLERANCE = 0.03
 LEGEND = """\
 Service level = answered within the promise / offered. Weighted: sum of w x service level / sum of w. ASA and p99 are
 over answered callers, in seconds; abandoned / offered; idle spread: standard deviation / mean of the agents' idle time.
 Offers are answered at once; talk 240 s, patience 180 s, both exponential. Same members and priorities for all; penalty
 0 in the own team's queue, 1 and 2 elsewhere; strict_priority scoring, promise with its own. Below the line longest_idle
-has what else products offer. aged: scoring by wait + 60 s per priority. tiers: second choices after half the promise,
-last resorts after all of it (a delay; a penalty window would do the same). own first: queue_priority by penalty. flat:
-no penalties. ahead: that queue has a higher weight, also where it is worth no more than the others."""
+has what else products offer, and promise what of it applies. aged: scoring by wait + 60 s per priority. tiers: second
+choices after half the promise, last resorts after all of it (a delay; a penalty window would do the same). own first:
+queue_priority by penalty. flat: no penalties. ahead: that queue has a higher weight, also where it is worth no more than the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,8 @@ def compare(scenario: Scenario, *, days: int) -> str:
             "  --",
             *map(_row, other),
             f"  {_verdict(same[0], same[1:], 'the same settings')}",
-            f"  {_verdict(same[0], other, 'other settings')}",
+            f"  {_verdict(same[0], [row for row in other if row.setup.strategy != 'promise'], 'other settings')}",
+            f"  {_best_verdict([*same, *other])}",
             f"  {_outsider_verdict(scenario, arrivals[0])}",
         ]
     )
@@ -133,8 +132,6 @@ def _row(outcome: Outcome) -> str:
 
 def _verdict(protect: Outcome, others: Sequence[Outcome], settings: str) -> str:
     """Against the best of the others first, then whom it is not ahead of at equal abandonment."""
-    if not others:
-        return f"Against {settings}: nothing to compare."
     best = max(others, key=lambda other: other.weighted)
     behind = [str(other.setup) for other in others if not _is_ahead(protect, other)]
     return (
@@ -142,6 +139,14 @@ def _verdict(protect: Outcome, others: Sequence[Outcome], settings: str) -> str:
         f"abandonment; the best of them: {_difference(protect, best)}."
         + (f" NOT AHEAD of {'; '.join(behind)}." if behind else "")
     )
+
+
+def _best_verdict(outcomes: Sequence[Outcome]) -> str:
+    """Both sides with the settings that suit them here."""
+    promise = [outcome for outcome in outcomes if outcome.setup.beta == PROTECT.beta]
+    best = max(promise, key=lambda outcome: outcome.weighted)
+    other = max((outcome for outcome in outcomes if outcome not in promise), key=lambda other: other.weighted)
+    return f"Each with its best settings: {best.setup} against {_difference(best, other)}."
 
 
 def _is_ahead(protect: Outcome, other: Outcome) -> bool:
@@ -184,83 +189,6 @@ def with_outsider(floor: Floor) -> Floor:
     elsewhere = QueueState(id="elsewhere", strategy=floor.queues[0].strategy, scoring=floor.queues[0].scoring)
     outsider = AgentState(id="an outsider", memberships={elsewhere.id: Membership()})
     return Floor(queues=(*floor.queues, elsewhere), agents=(outsider, *floor.agents))
-
-
-# One queue against theory
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Theory:
-    """One queue of alike agents under ``promise``, beta 1. ``load`` in erlangs; ``patience_secs`` None: for ever."""
-
-    name: str
-    agents: int
-    load: float
-    patience_secs: float | None
-    arrivals: int
-    talk_secs: float = 180
-    beyond_secs: int = 20
-
-    def callers(self) -> Iterator[Caller]:
-        dice, instant = random.Random(self.name), 0.0
-        for number in range(self.arrivals):
-            instant += dice.expovariate(self.load / self.talk_secs)
-            yield Caller(
-                call=WaitingCall(id=f"{number:08d}", queue="one", enqueued_at=round(instant * 1000)),
-                talk=exponential(self.talk_secs, dice),
-                patience=None if self.patience_secs is None else exponential(self.patience_secs, dice),
-            )
-
-    def floor(self) -> Floor:
-        names = [f"agent {number:02d}" for number in range(self.agents)]
-        return Floor(
-            queues=(QueueState(id="one", strategy="promise", scoring="promise", promise_secs=self.beyond_secs * 1000),),
-            agents=tuple(AgentState(id=name, memberships={"one": Membership()}) for name in names),
-        )
-
-    def expects(self) -> Expectation:
-        rates = {"arrival_rate": self.load / self.talk_secs, "talk_rate": 1 / self.talk_secs}
-        if self.patience_secs is None:
-            return erlang_c(self.agents, beyond=self.beyond_secs, **rates)
-        return erlang_a(self.agents, beyond=self.beyond_secs, patience_rate=1 / self.patience_secs, **rates)
-
-
-THEORIES = (
-    Theory(name="erlang-c", agents=5, load=3.5, patience_secs=None, arrivals=2_000_000),
-    Theory(name="erlang-a", agents=10, load=10, patience_secs=120, arrivals=1_000_000),
-)
-
-
-def measure(theory: Theory) -> Expectation:
-    """What the same quantities were in a run."""
-    tally = Day(theory.floor(), closes=0).run(theory.callers()).tallies["one"]
-    waits = tally.answered + tally.abandoned
-    return Expectation(
-        mean_wait=fmean(waits) / 1000,
-        share_beyond=sum(wait > theory.beyond_secs * 1000 for wait in waits) / len(waits),
-        abandoned=len(tally.abandoned) / len(waits),
-    )
-
-
-def confirm(theory: Theory) -> str:
-    found, expected = measure(theory), theory.expects()
-    compared = {
-        "mean wait": (found.mean_wait, expected.mean_wait, ".2f"),
-        f"waiting beyond {theory.beyond_secs} s": (found.share_beyond, expected.share_beyond, ".2%"),
-        "abandoned": (found.abandoned, expected.abandoned, ".2%"),
-    }
-    off = {what: mine / its - 1 for what, (mine, its, _) in compared.items() if its}
-    figures = "; ".join(
-        f"{what} {mine:{shape}} for {its:{shape}} ({off[what]:+.1%})"
-        for what, (mine, its, shape) in compared.items()
-        if what in off
-    )
-    verdict = "all within" if all(abs(by) <= ERLANG_TOLERANCE for by in off.values()) else "NOT all within"
-    patience = "" if theory.patience_secs is None else f", patience {theory.patience_secs:.0f} s"
-    return (
-        f"{theory.name}: {theory.agents} agents, {theory.load} erlangs, talk {theory.talk_secs:.0f} s{patience}, "
-        f"{theory.arrivals} arrivals: {figures}; {verdict} {ERLANG_TOLERANCE:.0%}."
-    )
 
 
 def parts(names: Collection[str], *, days: int) -> Iterator[str]:

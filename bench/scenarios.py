@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 
@@ -167,16 +167,18 @@ def other_settings(scenario: Scenario) -> tuple[Setup, ...]:
     Only a queue of the highest worth is put ahead of the others; where all are worth the same, each in turn.
     """
     highest = max(kind.worth for kind in scenario.kinds)
+    of_highest_worth = [kind.name for kind in scenario.kinds if kind.worth == highest]
     offered = [
         Setup(strategy="longest_idle", tiers=True),
         Setup(strategy="longest_idle", own_first=True),
         Setup(strategy="longest_idle", own_first=True, tiers=True),
         Setup(strategy="longest_idle", flat=True),
-        *(Setup(strategy="longest_idle", ahead=kind.name) for kind in scenario.kinds if kind.worth == highest),
+        *(Setup(strategy="longest_idle", ahead=name) for name in of_highest_worth),
     ]
     if len({kind.priority for kind in scenario.kinds}) > 1:
         offered += [Setup(strategy="longest_idle", scoring="aged", tiers=tiers) for tiers in (False, True)]
-    seen = [Setup(strategy="longest_idle").floor(scenario)]
+    offered += [replace(PROTECT, flat=True), *(replace(PROTECT, ahead=name) for name in of_highest_worth)]
+    seen = [setup.floor(scenario) for setup in SAME_SETTINGS]
     changed = []
     for setup in offered:
         if (floor := setup.floor(scenario)) not in seen:
