@@ -13,7 +13,7 @@ help:
 	@echo 'make dev     the whole service for daily work       ARGS="--port 8000"'
 	@echo 'make test    the tests                              ARGS="-k settings"'
 	@echo 'make check   format, lint, types, imports, migrations, system checks, API schema'
-	@echo 'make bench   speed and cost'
+	@echo 'make bench   speed and cost, and what routing is worth'
 
 install: $(INSTALLED)
 

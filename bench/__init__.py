@@ -1,1 +1,1 @@
-"""Speed and cost, on the stores that the environment names or on SQLite: ``make bench``."""
+"""Speed and cost, on the stores that the environment names or on SQLite, and what routing is worth: ``make bench``."""

@@ -1,6 +1,6 @@
 """A simulated day: every strategy on the same arrivals, decided by the product's own pass.
 
-``python -m bench policies`` takes about a quarter of an hour on one core. A part of it, on fewer days:
+``python -m bench policies`` takes about ten minutes on a core of its own. A part of it, on fewer days:
 ``python -m bench.policies x-design erlang-a --days 2``.
 """
 
@@ -25,7 +25,8 @@ Offers are answered at once; talk 240 s, patience 180 s, both exponential. Same 
 0 in the own team's queue, 1 and 2 elsewhere; strict_priority scoring, promise with its own. Below the line longest_idle
 has what else products offer, and promise what of it applies. aged: scoring by wait + 60 s per priority. tiers: second
 choices after half the promise, last resorts after all of it (a delay; a penalty window would do the same). own first:
-queue_priority by penalty. flat: no penalties. ahead: that queue has a higher weight, also where it is worth no more than the others."""
+queue_priority by penalty. flat: no penalties. ahead: that queue has a higher weight, also where it is worth no more
+than the others."""
 
 
 @dataclass(frozen=True, slots=True)
