@@ -1,8 +1,19 @@
 """What happens next: ``route`` gives waiting calls to agents, ``settle`` brings one call in line with its facts."""
 
 from queues.engine.preview import preview, ring, standing
-from queues.engine.route import live_state, route, route_all, route_for_agent
+from queues.engine.route import decide, live_state, route, route_all, route_for_agent
 from queues.engine.settle import settle
 from queues.engine.why import forget
 
-__all__ = ["forget", "live_state", "preview", "ring", "route", "route_all", "route_for_agent", "settle", "standing"]
+__all__ = [
+    "decide",
+    "forget",
+    "live_state",
+    "preview",
+    "ring",
+    "route",
+    "route_all",
+    "route_for_agent",
+    "settle",
+    "standing",
+]

@@ -1,8 +1,9 @@
 """The fronts of the lines, read off an index: the first few calls of every line, the first few free agents of every
 kind. How many stand behind them costs nothing.
 
-A line's key is found from the one before it (a loose scan), which the ORM cannot say; hence the SQL. It is the same
-for SQLite and Postgres but for the name of what makes a JSON array.
+The next line is found from the one before it (a loose scan of the indexes ``queueentry_line`` and ``agent_free``),
+which the ORM cannot say; hence the SQL. It is the same for SQLite and Postgres but for what makes and reads JSON
+arrays.
 """
 
 import json
@@ -14,51 +15,58 @@ from uuid import UUID
 
 from django.db import connection
 
-from queues.models import Queue
+from queues.models import Agent, Queue
 
-_ARRAYS = {"postgresql": ("json_agg", "json_build_array"), "sqlite": ("json_group_array", "json_array")}
+_WORDS = {
+    "postgresql": {"all_of": "json_agg", "array": "json_build_array", "key": "heads -> 0 ->> 0"},
+    "sqlite": {"all_of": "json_group_array", "array": "json_array", "key": "json_extract(heads, '$[0][0]')"},
+}
 
 _LINES = """
-WITH RECURSIVE stretch (queue_id, since, until) AS (VALUES {stretches}),
-line (id, queue_id, priority, required_skills) AS (
-    SELECT entry.id, entry.queue_id, entry.priority, entry.required_skills
-    FROM (SELECT DISTINCT queue_id FROM stretch) AS queue JOIN queues_queueentry AS entry ON entry.id = (
-        SELECT id FROM queues_queueentry AS first
-        WHERE first.state = 'waiting' AND first.queue_id = queue.queue_id
-        ORDER BY first.priority, first.required_skills, first.rank_at LIMIT 1)
+WITH RECURSIVE stretch (queue_id, since, until, is_cut) AS (VALUES {stretches}),
+front (queue_id, heads) AS (
+    SELECT queue_id, (
+        SELECT {all_of}({array}(head.line, head.id, head.call_id, head.rank_at)) FROM (
+            SELECT entry.line, entry.id, entry.call_id, entry.rank_at FROM queues_queueentry AS entry
+            WHERE entry.state = 'waiting' AND entry.queue_id = queue.queue_id
+            ORDER BY entry.line, entry.rank_at, entry.id LIMIT %s) AS head)
+    FROM (SELECT DISTINCT queue_id FROM stretch) AS queue
     UNION ALL
-    SELECT entry.id, entry.queue_id, entry.priority, entry.required_skills
-    FROM line JOIN queues_queueentry AS entry ON entry.id = (
-        SELECT id FROM queues_queueentry AS next
-        WHERE next.state = 'waiting' AND next.queue_id = line.queue_id
-        AND (next.priority, next.required_skills) > (line.priority, line.required_skills)
-        ORDER BY next.priority, next.required_skills, next.rank_at LIMIT 1)
+    SELECT queue_id, (
+        SELECT {all_of}({array}(head.line, head.id, head.call_id, head.rank_at)) FROM (
+            SELECT entry.line, entry.id, entry.call_id, entry.rank_at FROM queues_queueentry AS entry
+            WHERE entry.state = 'waiting' AND entry.queue_id = front.queue_id AND entry.line > {key}
+            ORDER BY entry.line, entry.rank_at, entry.id LIMIT %s) AS head)
+    FROM front WHERE {key} IS NOT NULL
 )
-SELECT line.queue_id, line.priority, line.required_skills, (
-    SELECT {all_of}({pair}(head.id, head.rank_at)) FROM (
-        SELECT entry.id, entry.rank_at FROM queues_queueentry AS entry
-        WHERE entry.state = 'waiting' AND entry.queue_id = line.queue_id AND entry.priority = line.priority
-        AND entry.required_skills = line.required_skills
+SELECT front.queue_id, CASE WHEN stretch.is_cut THEN (
+    SELECT {all_of}({array}(head.line, head.id, head.call_id, head.rank_at)) FROM (
+        SELECT entry.line, entry.id, entry.call_id, entry.rank_at FROM queues_queueentry AS entry
+        WHERE entry.state = 'waiting' AND entry.queue_id = front.queue_id AND entry.line = {key}
         AND entry.rank_at >= stretch.since AND entry.rank_at < stretch.until
-        ORDER BY entry.rank_at, entry.id LIMIT %s) AS head)
-FROM line JOIN stretch ON stretch.queue_id = line.queue_id
+        ORDER BY entry.rank_at, entry.id LIMIT %s) AS head) ELSE heads END
+FROM front JOIN stretch ON stretch.queue_id = front.queue_id WHERE {key} IS NOT NULL
 """
 
-_FREE = "state = 'available' AND live_offer_id IS NULL"
+_FREE = "agent.state = 'available' AND agent.live_offer_id IS NULL"
+_READY = "(agent.ready_at IS NULL OR agent.ready_at <= %s)"
 
 _KINDS = f"""
-WITH RECURSIVE kind (profile) AS (
-    SELECT min(profile) FROM queues_agent WHERE {_FREE}
+WITH RECURSIVE kind (heads) AS (
+    SELECT (
+        SELECT {{all_of}}({{array}}(head.profile, head.id, head.available_since, head.login_at, head.last_handled_end))
+        FROM (
+            SELECT * FROM queues_agent AS agent WHERE {_FREE} AND {_READY}
+            ORDER BY profile, available_since NULLS LAST, id LIMIT %s) AS head)
     UNION ALL
-    SELECT (SELECT min(agent.profile) FROM queues_agent AS agent WHERE {_FREE} AND agent.profile > kind.profile)
-    FROM kind WHERE kind.profile IS NOT NULL
+    SELECT (
+        SELECT {{all_of}}({{array}}(head.profile, head.id, head.available_since, head.login_at, head.last_handled_end))
+        FROM (
+            SELECT * FROM queues_agent AS agent WHERE {_FREE} AND {_READY} AND agent.profile > {{key}}
+            ORDER BY profile, available_since NULLS LAST, id LIMIT %s) AS head)
+    FROM kind WHERE {{key}} IS NOT NULL
 )
-SELECT (
-    SELECT {{all_of}}(head.id) FROM (
-        SELECT id FROM queues_agent
-        WHERE {_FREE} AND profile = kind.profile AND (ready_at IS NULL OR ready_at <= %s)
-        ORDER BY available_since NULLS LAST, id LIMIT %s) AS head)
-FROM kind WHERE kind.profile IS NOT NULL
+SELECT heads FROM kind WHERE {{key}} IS NOT NULL
 """
 
 _BY_POSITION = f"""
@@ -66,8 +74,7 @@ SELECT asked.queue_id, asked.agent_id, (
     SELECT {{all_of}}(head.agent_id) FROM (
         SELECT served.agent_id FROM queues_queuemembership AS served
         JOIN queues_agent AS agent ON agent.id = served.agent_id
-        WHERE {_FREE} AND served.queue_id = asked.queue_id AND agent.profile = kind.profile
-        AND (agent.ready_at IS NULL OR agent.ready_at <= %s)
+        WHERE {_FREE} AND {_READY} AND served.queue_id = asked.queue_id AND agent.profile = kind.profile
         ORDER BY served.position, served.agent_id LIMIT %s) AS head)
 FROM queues_queuemembership AS asked JOIN queues_agent AS kind ON kind.id = asked.agent_id
 WHERE asked.queue_id IN ({{queues}}) AND asked.agent_id IN ({{agents}})
@@ -75,41 +82,74 @@ WHERE asked.queue_id IN ({{queues}}) AND asked.agent_id IN ({{agents}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Front:
-    """The first calls of a line by the id of their stay, in their order; since when the first and the last of them
-    wait."""
+class Stay:
+    """As much of a waiting ``QueueEntry`` as a pass asks for, under the names of its fields."""
+
+    id: UUID
+    call_id: UUID
+    queue_id: UUID
+    rank_at: datetime
+    priority: int
+    required_skills: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The calls of a queue that were enqueued from ``since`` and before ``until``: those that may stand in one line.
+    ``is_cut``: others of the queue were not."""
 
     queue_id: UUID
-    required_skills: Mapping[str, int]
-    priority: int
-    entries: tuple[UUID, ...]
-    rank_at: datetime
-    last_rank_at: datetime
+    since: datetime
+    until: datetime
+    is_cut: bool
 
 
-def of_lines(stretches: Collection[tuple[UUID, datetime, datetime]], *, depth: int) -> Iterator[Front]:
-    """The first ``depth`` calls of each line, where anybody waits. ``stretches``: queues, each with the instants
-    from which and until which a call is of the same line."""
+def of_lines(stretches: Collection[Stretch], *, depth: int) -> Iterator[tuple[Stay, ...]]:
+    """The first ``depth`` of each line of these queues, where anybody waits."""
     if not stretches:
         return
-    values = ", ".join(["(%s, %s, %s)"] * len(stretches))
-    words = [_word(value) for stretch in stretches for value in stretch]
-    for queue_id, priority, skills, said in _asked(_LINES, [*words, depth], stretches=values):
-        if heads := _array(said):
-            yield Front(
+    values = ", ".join(["(%s, %s, %s, %s)"] * len(stretches))
+    words = [word for each in stretches for word in (each.queue_id, each.since, each.until, each.is_cut)]
+    for queue_id, said in _asked(_LINES, [*words, depth, depth, depth], stretches=values):
+        heads = _array(said)
+        if not heads:
+            continue
+        line = heads[0][0]
+        priority, skills = line.split(" ", 1)
+        required_skills = json.loads(skills)
+        yield tuple(
+            Stay(
+                id=UUID(entry_id),
+                call_id=UUID(call_id),
                 queue_id=_uuid(queue_id),
-                required_skills=json.loads(skills),
-                priority=priority,
-                entries=tuple(UUID(entry_id) for entry_id, _ in heads),
-                rank_at=_instant(heads[0][1]),
-                last_rank_at=_instant(heads[-1][1]),
+                rank_at=_instant(rank_at),
+                priority=int(priority),
+                required_skills=required_skills,
             )
+            for name, entry_id, call_id, rank_at in heads
+            if name == line  # the rest are of the next
+        )
 
 
-def of_free_agents(*, depth: int, now: datetime) -> list[list[UUID]]:
-    """For each kind of agents who are alike the first ``depth`` who are free now, longest idle first."""
-    found = (_array(said) for (said,) in _asked(_KINDS, [_word(now), depth]))
-    return [[UUID(agent_id) for agent_id in heads] for heads in found if heads]
+def of_free_agents(*, depth: int, now: datetime) -> list[list[Agent]]:
+    """Of each kind of agents who are alike the first ``depth`` who are free and ready, longest idle first: as much of
+    them as a pass asks for."""
+    return [
+        [
+            Agent(
+                id=UUID(agent_id),
+                state=Agent.State.AVAILABLE,
+                profile=profile,
+                available_since=_instant(available_since),
+                login_at=_instant(login_at),
+                last_handled_end=_instant(last_handled_end),
+            )
+            for profile, agent_id, available_since, login_at, last_handled_end in heads
+            if profile == heads[0][0]
+        ]
+        for (said,) in _asked(_KINDS, [now, depth, now, depth])
+        if (heads := _array(said))
+    ]
 
 
 def of_positions(
@@ -119,7 +159,7 @@ def of_positions(
     if not queue_ids or not agent_ids:
         return {}
     queues, agents = (", ".join(["%s"] * len(ids)) for ids in (queue_ids, agent_ids))
-    words = [_word(now), depth, *map(_word, queue_ids), *map(_word, agent_ids)]
+    words = [now, depth, *queue_ids, *agent_ids]
     return {
         (_uuid(queue_id), _uuid(agent_id)): [UUID(head) for head in _array(said)]
         for queue_id, agent_id, said in _asked(_BY_POSITION, words, queues=queues, agents=agents)
@@ -127,18 +167,20 @@ def of_positions(
 
 
 def _asked(sql: str, words: Iterable[Any], **parts: str) -> list[tuple[Any, ...]]:
-    all_of, pair = _ARRAYS[connection.vendor]
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(all_of=all_of, pair=pair, **parts), list(words))
+        cursor.execute(sql.format(**_WORDS[connection.vendor], **parts), [_word(word) for word in words])
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
 
 
-def _word(value: UUID | datetime) -> Any:
+def _word(value: Any) -> Any:
     """As this database takes it."""
-    if isinstance(value, UUID):
-        return Queue._meta.pk.get_db_prep_value(value, connection)
-    return connection.ops.adapt_datetimefield_value(value)
+    match value:
+        case UUID():
+            return Queue._meta.pk.get_db_prep_value(value, connection)
+        case datetime():
+            return connection.ops.adapt_datetimefield_value(value)
+    return value
 
 
 def _array(said: Any) -> list[Any]:
@@ -146,8 +188,8 @@ def _array(said: Any) -> list[Any]:
     return array
 
 
-def _instant(said: str) -> datetime:
-    return datetime.fromisoformat(said).replace(tzinfo=UTC)
+def _instant(said: str | None) -> Any:
+    return None if said is None else datetime.fromisoformat(said).replace(tzinfo=UTC)
 
 
 def _uuid(said: Any) -> UUID:

@@ -12,16 +12,25 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Q
 
 from queues.engine import fronts
-from queues.engine.fronts import Front
-from queues.engine.states import agent_states, count_members, queue_state, secs, waiting_calls, with_terms
-from queues.models import Agent, Queue, QueueEntry
+from queues.engine.fronts import Stay, Stretch
+from queues.engine.states import (
+    agent_states,
+    count_members,
+    queue_state,
+    routing_settings,
+    secs,
+    waiting_call,
+    waiting_calls,
+    with_terms,
+)
+from queues.models import Agent, Queue
 from queues.routing import heads
 from queues.routing.eligibility import broken_by_agent, broken_by_pair, demand_of
 from queues.routing.floor import PLENTY
 from queues.routing.heads import AgentsBehind, Behind, CallsBehind
 from queues.routing.one_pass import PassResult
-from queues.routing.snapshot import AgentState, QueueState, State, WaitingCall
-from queues.routing.strategies import POSITION
+from queues.routing.snapshot import AgentState, QueueState, State
+from queues.routing.strategies import IDLE, POSITION
 
 ALL_FREE = 50  # up to so many free agents, every one of them is looked at
 NOBODYS = 20  # of the calls that nobody free may take so many are looked at, to say why
@@ -46,80 +55,106 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Kind:
-    """Free agents who are alike. ``first``: one of them, ``with_terms``. ``ids``: the first few, longest idle first;
-    ``goes_on``: there may be more of them."""
+    """Free agents who are alike: the first few of them, longest idle first, the very first one ``with_terms``.
 
-    first: Agent
-    ids: tuple[uuid.UUID, ...]
+    ``goes_on``: there may be more of them.
+    """
+
+    heads: tuple[Agent, ...]
     goes_on: bool
+
+    @property
+    def first(self) -> Agent:
+        return self.heads[0]
 
     @property
     def serves(self) -> set[uuid.UUID]:
         return {served.queue_id for served in self.first.memberships.all()}
 
 
-def gather(start: Collection[uuid.UUID] | None, *, now: datetime, depth: int = DEPTH) -> Gathered:
-    """The state of these queues and of all that free agents connect them with; with None, of every queue.
+Takers = Mapping[tuple[Stay, ...], Sequence[_Kind]]  # by line
 
-    A call in the state is a waiting stay (its id is the entry's). Of each line the first ``depth`` calls are read
-    if anybody free may take them; of agents who are alike the first ``depth``, if there are many.
+
+def gather(start: Collection[uuid.UUID] | None, *, now: datetime, depth: int = DEPTH) -> Gathered:
+    """The state of these queues and of all that have to do with them now; with None, of every queue.
+
+    Two queues have to do with each other if somebody free serves both and may take a call of either. A call in the
+    state is a waiting stay (its id is the entry's). Of each line the first ``depth`` calls are read if anybody free
+    may take them; of agents who are alike the first ``depth``, if there are many.
     """
     kinds = _kinds(now=now, depth=depth)
-    reached = _reached(start, kinds)
-    kinds = [kind for kind in kinds if kind.serves & reached]
-    rows = {queue.pk: queue for queue in Queue.objects.filter(pk__in=reached).order_by()}
-    queues = {pk: queue_state(queue, members=count_members(queue)) for pk, queue in rows.items()}
-    lines = list(fronts.of_lines(list(_stretches(queues, now)), depth=depth))
-    busy = [rows[pk] for pk in {line.queue_id for line in lines}]
-
-    agents = dict(agent_states([kind.first for kind in kinds], within=reached, busy=busy, now=now))
-    takers = {line: _takers(line, queues[line.queue_id], kinds, agents, now) for line in lines}
+    known = routing_settings(start if start is None else {*start, *(pk for kind in kinds for pk in kind.serves)})
+    queues, takers = _reached(known.keys() if start is None else start, known, kinds, now=now, depth=depth)
+    kinds = [kind for kind in kinds if kind.serves & queues.keys()]
     rest = _Rest(kinds, takers, queues, now=now, depth=depth)
-    agents |= agent_states(rest.rows(known=agents), within=reached, busy=busy, now=now)
-
-    if any(len(kind.ids) > 1 for kind in kinds):
+    agents = agent_states(
+        [*(kind.first for kind in kinds), *rest.agents],
+        within=queues.keys(),
+        busy=[known[pk] for pk in {line[0].queue_id for line in takers}],
+        now=now,
+    )
+    if any(len(kind.heads) > 1 for kind in kinds):
         queues = {pk: replace(queue, main_available=_main_available(pk, kinds)) for pk, queue in queues.items()}
     state = State(
         now=secs(now),
         queues=tuple(queues.values()),
         agents=tuple(agents.values()),
-        calls=tuple(waiting_calls(_entries(takers, queues), now)),
+        calls=tuple(waiting_calls(_stays(takers, queues), now)),
     )
     behind: tuple[Behind, ...] = (*_calls_behind(takers, depth), *rest.behind(agents))
     return Gathered(state=state, behind=behind, is_whole=not any(kind.goes_on for kind in kinds))
 
 
-# who is free -------------------------------------------------------------------------------------------------
-
-
 def _kinds(*, now: datetime, depth: int) -> list[_Kind]:
     """Up to ALL_FREE agents each is a kind of his own: nobody is left out."""
-    free = Agent.objects.available().order_by()
-    few = list(free[: ALL_FREE + 1])
+    few = list(Agent.objects.available().order_by()[: ALL_FREE + 1])
     if len(few) <= ALL_FREE:
-        return [_Kind(first=agent, ids=(agent.pk,), goes_on=False) for agent in with_terms(few)]
-    ids = {heads[0]: tuple(heads) for heads in fronts.of_free_agents(depth=depth, now=now)}
-    return [
-        _Kind(first=agent, ids=ids[agent.pk], goes_on=len(ids[agent.pk]) == depth)
-        for agent in with_terms(list(free.filter(pk__in=ids)))
+        return [_Kind(heads=(agent,), goes_on=False) for agent in with_terms(few)]
+    kinds = [
+        _Kind(heads=tuple(heads), goes_on=len(heads) == depth) for heads in fronts.of_free_agents(depth=depth, now=now)
     ]
+    with_terms([kind.first for kind in kinds])
+    return kinds
 
 
-def _reached(start: Collection[uuid.UUID] | None, kinds: Iterable[_Kind]) -> set[uuid.UUID]:
-    """These queues and all that free agents connect them with, directly or through others."""
-    if start is None:
-        return set(Queue.objects.order_by().values_list("pk", flat=True))
-    reached, apart = set(start), [kind.serves for kind in kinds]
-    while joined := [serves for serves in apart if serves & reached]:
-        reached = reached.union(*joined)
-        apart = [serves for serves in apart if not serves & reached]
-    return reached
+def _reached(
+    start: Collection[uuid.UUID],
+    known: Mapping[uuid.UUID, Queue],
+    kinds: Sequence[_Kind],
+    *,
+    now: datetime,
+    depth: int,
+) -> tuple[dict[uuid.UUID, QueueState], Takers]:
+    """The queues to look at, with who may take the calls of each of their lines."""
+    agents = agent_states([kind.first for kind in kinds], within=known.keys(), busy=(), now=now)
+    queues: dict[uuid.UUID, QueueState] = {}
+    takers: dict[tuple[Stay, ...], Sequence[_Kind]] = {}
+    fresh = set(start) & known.keys()
+    while fresh:
+        queues |= {pk: queue_state(known[pk], members=count_members(known[pk])) for pk in fresh}
+        stretches = [stretch for pk in fresh for stretch in _stretches(pk, queues[pk], now)]
+        found = list(fronts.of_lines(stretches, depth=depth))
+        takers |= {line: _takers(line[0], queues[line[0].queue_id], kinds, agents, now) for line in found}
+        fresh = {pk for line in found for kind in takers[line] for pk in kind.serves} - queues.keys()
+    return queues, takers
+
+
+def _stretches(queue_id: uuid.UUID, queue: QueueState, now: datetime) -> Iterator[Stretch]:
+    second = now.replace(microsecond=0) + timedelta(seconds=1)
+    found = heads.stretches(queue)
+    for shortest, longest in found:
+        yield Stretch(
+            queue_id=queue_id,
+            since=BEGINNING if longest is None else second - timedelta(seconds=longest),
+            until=second - timedelta(seconds=shortest) if shortest else END,
+            is_cut=len(found) > 1,
+        )
 
 
 def _main_available(queue_id: uuid.UUID, kinds: Iterable[_Kind]) -> int:
     """Free members of penalty 0; of each kind at least as many as there may be to matter, since depth >= PLENTY."""
     return sum(
-        len(kind.ids)
+        len(kind.heads)
         for kind in kinds
         for served in kind.first.memberships.all()
         if served.queue_id == queue_id and served.penalty == 0 and not served.paused
@@ -127,44 +162,43 @@ def _main_available(queue_id: uuid.UUID, kinds: Iterable[_Kind]) -> int:
 
 
 class _Rest:
-    """Of the kinds that somebody waits for: as many more as a queue's strategy may have to choose among."""
+    """Of the kinds whom somebody waits for: as many more as a queue's strategy may have to choose among."""
 
     def __init__(
         self,
         kinds: Sequence[_Kind],
-        takers: Mapping[Front, Sequence[_Kind]],
+        takers: Takers,
         queues: Mapping[uuid.UUID, QueueState],
         *,
         now: datetime,
         depth: int,
     ) -> None:
         self._queues = queues
-        self._entire: set[str] = set()
         self._heads: dict[tuple[_Kind, uuid.UUID], tuple[Sequence[uuid.UUID], bool]] = {}
-        grouped = {(kind, line.queue_id) for line, able in takers.items() for kind in able if len(kind.ids) > 1}
-        by_position = {(kind, queue_id) for kind, queue_id in grouped if heads.ordered_by(queues[queue_id]) == POSITION}
+        wanted = {(kind, line[0].queue_id) for line, able in takers.items() for kind in able if len(kind.heads) > 1}
+        by = {(kind, queue_id): heads.ordered_by(queues[queue_id]) for kind, queue_id in wanted}
+        by_position = [pair for pair, order in by.items() if order == POSITION]
         positions = fronts.of_positions(
-            {queue_id for _, queue_id in by_position},
-            {kind.first.pk for kind, _ in by_position},
-            depth=depth,
-            now=now,
+            {queue_id for _, queue_id in by_position}, {kind.first.pk for kind, _ in by_position}, depth=depth, now=now
         )
-        for kind, queue_id in grouped:
-            match heads.ordered_by(queues[queue_id]):
-                case "idle_since":
-                    self._heads[kind, queue_id] = kind.ids, kind.goes_on
-                case "position":
-                    first = positions[queue_id, kind.first.pk]
-                    self._heads[kind, queue_id] = first, len(first) == depth
-                case _:
-                    self._entire.add(kind.first.profile)
-
-    def rows(self, *, known: Collection[uuid.UUID]) -> Sequence[Agent]:
-        ids = {agent_id for ids, _ in self._heads.values() for agent_id in ids}.difference(known)
-        if not ids and not self._entire:
-            return []
-        named = Q(pk__in=ids) | Q(profile__in=self._entire) & ~Q(pk__in=known)
-        return with_terms(list(Agent.objects.available().filter(named).order_by()))
+        there: dict[uuid.UUID, Agent] = {}
+        entire = set[str]()
+        for (kind, queue_id), order in by.items():
+            if order == IDLE:
+                there |= {agent.pk: agent for agent in kind.heads}
+                self._heads[kind, queue_id] = [agent.pk for agent in kind.heads], kind.goes_on
+            elif order == POSITION:
+                first = positions[queue_id, kind.first.pk]
+                self._heads[kind, queue_id] = first, len(first) == depth
+            else:
+                entire.add(kind.first.profile)
+        named = {agent_id for ids, _ in self._heads.values() for agent_id in ids}.difference(there)
+        if named or entire:
+            rows = Agent.objects.available().filter(Q(pk__in=named) | Q(profile__in=entire)).order_by()
+            there |= {agent.pk: agent for agent in rows}
+        for kind in kinds:
+            there.pop(kind.first.pk, None)
+        self.agents = with_terms(list(there.values()))
 
     def behind(self, agents: Mapping[uuid.UUID, AgentState]) -> Iterator[AgentsBehind]:
         for (_, queue_id), (ids, goes_on) in self._heads.items():
@@ -175,64 +209,39 @@ class _Rest:
                 yield AgentsBehind(agents=like, queue=str(queue_id), place=last)
 
 
-# who waits ---------------------------------------------------------------------------------------------------
-
-
-def _stretches(queues: Mapping[uuid.UUID, QueueState], now: datetime) -> Iterator[tuple[uuid.UUID, datetime, datetime]]:
-    """Each queue with the instants from which and up to which calls stand in one line."""
-    second = now.replace(microsecond=0) + timedelta(seconds=1)
-    for queue_id, queue in queues.items():
-        for since, until in heads.stretches(queue):
-            youngest = second - timedelta(seconds=since) if since else END
-            oldest = BEGINNING if until is None else second - timedelta(seconds=until)
-            yield queue_id, oldest, youngest
-
-
 def _takers(
-    line: Front,
+    first: Stay,
     queue: QueueState,
     kinds: Iterable[_Kind],
     agents: Mapping[uuid.UUID, AgentState],
     now: datetime,
 ) -> list[_Kind]:
     """The kinds of free agents who may take the first call of a line, and with it any other."""
-    ready = {kind: agents[kind.first.pk] for kind in kinds if line.queue_id in kind.serves}
-    ready = {
-        kind: agent for kind, agent in ready.items() if broken_by_agent(agent, active_calls=0, now=secs(now)) is None
-    }
+    ready = [
+        (kind, agent)
+        for kind in kinds
+        if queue.id in (agent := agents[kind.first.pk]).memberships
+        and broken_by_agent(agent, active_calls=0, now=secs(now)) is None
+    ]
     demand = demand_of(
-        _first_call(line, now),
+        waiting_call(first, now),
         queue,
         now=secs(now),
         members=queue.member_count or len(ready),
-        own_penalties={agent.memberships[queue.id].penalty for agent in ready.values()},
+        own_penalties={agent.memberships[queue.id].penalty for _, agent in ready},
         preferred=None,
     )
-    return [kind for kind, agent in ready.items() if broken_by_pair(demand, agent) is None]
+    return [kind for kind, agent in ready if broken_by_pair(demand, agent) is None]
 
 
-def _first_call(line: Front, now: datetime) -> WaitingCall:
-    return WaitingCall(
-        id=str(line.entries[0]),
-        queue=str(line.queue_id),
-        enqueued_at=min(secs(line.rank_at), secs(now)),
-        priority=line.priority,
-        required_skills=line.required_skills,
-    )
-
-
-def _entries(takers: Mapping[Front, Sequence[_Kind]], queues: Mapping[uuid.UUID, QueueState]) -> Sequence[QueueEntry]:
+def _stays(takers: Takers, queues: Mapping[uuid.UUID, QueueState]) -> Sequence[Stay]:
     """The first calls of each line that somebody may take; of the others the very first, some of them."""
-    ids = [entry_id for line, able in takers.items() if able for entry_id in line.entries]
-    nobodys = sorted(
-        (line for line, able in takers.items() if not able),
-        key=lambda line: (-queues[line.queue_id].weight, -line.priority, line.rank_at),
-    )
-    ids += [line.entries[0] for line in nobodys[:NOBODYS]]
-    return list(QueueEntry.objects.waiting().filter(pk__in=ids).order_by())
+    nobodys = [line[0] for line, able in takers.items() if not able]
+    nobodys.sort(key=lambda first: (-queues[first.queue_id].weight, -first.priority, first.rank_at))
+    return [stay for line, able in takers.items() if able for stay in line] + nobodys[:NOBODYS]
 
 
-def _calls_behind(takers: Mapping[Front, Sequence[_Kind]], depth: int) -> Iterator[CallsBehind]:
+def _calls_behind(takers: Takers, depth: int) -> Iterator[CallsBehind]:
     for line, able in takers.items():
-        if able and len(line.entries) == depth:
-            yield CallsBehind(calls=frozenset(map(str, line.entries)), enqueued_at=secs(line.last_rank_at))
+        if able and len(line) == depth:
+            yield CallsBehind(calls=frozenset(str(stay.id) for stay in line), enqueued_at=secs(line[-1].rank_at))

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.db.models import Count, Q
 
-from queues.engine.states import agent_states, queue_state, secs, with_terms
+from queues.engine.states import agent_states, queue_state, secs, waiting_call, with_terms
 from queues.models import Agent, Queue, QueueEntry, QueueMembership
 from queues.routing.floor import strategy_of, weighs_pairs
 from queues.routing.outlook import Outlook, Qualified, outlook
@@ -95,7 +95,7 @@ def preview(queue: Queue, required_skills: Mapping[str, int], *, now: datetime) 
 def standing(entry: QueueEntry, *, now: datetime) -> Standing:
     """Of a stay that goes on, in the queue it is in."""
     own = list(QueueMembership.objects.filter(queue=entry.queue_id).values_list("penalty", flat=True))
-    queue, call, at = queue_state(entry.queue), _call(entry, now), secs(now)
+    queue, call, at = queue_state(entry.queue), waiting_call(entry, now), secs(now)
     opened = window_of(call, queue, at)
     counts = len(own) > queue.penalty_members_limit
     windows = [window for window in (opened.window, opened.next_window) if window and counts]
@@ -113,16 +113,7 @@ def standing(entry: QueueEntry, *, now: datetime) -> Standing:
 
 def ring(entry: QueueEntry, *, now: datetime) -> OpenRing:
     """The ring of a stay that goes on. Its queue is all it needs, so that it may be asked for every row of a list."""
-    return ring_of(_call(entry, now), queue_state(entry.queue), secs(now))
-
-
-def _call(entry: QueueEntry, now: datetime) -> WaitingCall:
-    return WaitingCall(
-        id=str(entry.pk),
-        queue=str(entry.queue_id),
-        enqueued_at=min(secs(entry.rank_at), secs(now)),
-        required_skills=entry.required_skills,
-    )
+    return ring_of(waiting_call(entry, now), queue_state(entry.queue), secs(now))
 
 
 def _outlook(state: State, call: WaitingCall) -> Outlook:

@@ -3,7 +3,7 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -11,13 +11,38 @@ from typing import Any
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Prefetch, Sum, prefetch_related_objects
 from django.utils import timezone
 
+from queues.engine.fronts import Stay
 from queues.models import Agent, AgentSkill, Offer, Queue, QueueEntry, QueueMembership
 from queues.routing.snapshot import AgentState, Membership, PenaltyRule, QueueState, Ring, Sticky, WaitingCall
 from queues.routing.strategies import STRATEGIES
 
 DECLINE_EXCLUSION = timedelta(seconds=60)  # who declined or missed it is not offered that call again until then
 
+_SETTINGS = (
+    "strategy",
+    "weight",
+    "scoring",
+    "aging_seconds_per_point",
+    "idle_basis",
+    "rings",
+    "penalty_rules",
+    "min_penalty",
+    "max_penalty",
+    "raise_penalty",
+    "penalty_members_limit",
+    "sticky",
+    "last_offered_position",
+    "promise_secs",
+    "beta",
+)
+
 AgentInQueue = tuple[uuid.UUID, uuid.UUID]
+
+
+def routing_settings(queue_ids: Collection[uuid.UUID] | None) -> dict[uuid.UUID, Queue]:
+    """The queues, or with None all there are, with what a pass asks of them."""
+    rows = Queue.objects.only(*_SETTINGS).order_by()
+    return {queue.pk: queue for queue in (rows if queue_ids is None else rows.filter(pk__in=queue_ids))}
 
 
 def queue_state(queue: Queue, *, members: int | None = None) -> QueueState:
@@ -58,7 +83,7 @@ def _penalty_rule(rule: Mapping[str, Any]) -> PenaltyRule:
 
 
 def with_terms(agents: Sequence[Agent]) -> Sequence[Agent]:
-    """The same rows, with what they serve and can do."""
+    """The same agents, with what they serve and can do."""
     prefetch_related_objects(
         agents,
         Prefetch("memberships", QueueMembership.objects.order_by()),
@@ -133,24 +158,28 @@ def _agent_state(agent: Agent, within: Collection[uuid.UUID], past: _Past, now: 
     )
 
 
-def waiting_calls(entries: Sequence[QueueEntry], now: datetime) -> Iterator[WaitingCall]:
+def waiting_calls(stays: Sequence[Stay | QueueEntry], now: datetime) -> Iterator[WaitingCall]:
     declined: dict[uuid.UUID, dict[str, int]] = defaultdict(dict)
     for call_id, agent_id, ended_at in Offer.objects.filter(
-        call__in=[entry.call_id for entry in entries],
+        call__in={stay.call_id for stay in stays},
         state__in=[Offer.State.DECLINED, Offer.State.TIMED_OUT],
         ended_at__gt=now - DECLINE_EXCLUSION,
     ).values_list("call_id", "agent_id", "ended_at"):
         if ended_at is not None:
             declined[call_id][str(agent_id)] = secs_up(ended_at + DECLINE_EXCLUSION)
-    for entry in entries:
-        yield WaitingCall(
-            id=str(entry.pk),
-            queue=str(entry.queue_id),
-            enqueued_at=min(secs(entry.rank_at), secs(now)),
-            priority=entry.priority,
-            required_skills=entry.required_skills,
-            declined=declined[entry.call_id],
-        )
+    for stay in stays:
+        yield replace(waiting_call(stay, now), declined=declined[stay.call_id])
+
+
+def waiting_call(stay: Stay | QueueEntry, now: datetime) -> WaitingCall:
+    """As if nobody had declined it."""
+    return WaitingCall(
+        id=str(stay.id),
+        queue=str(stay.queue_id),
+        enqueued_at=min(secs(stay.rank_at), secs(now)),
+        priority=stay.priority,
+        required_skills=stay.required_skills,
+    )
 
 
 def secs(moment: datetime) -> int:

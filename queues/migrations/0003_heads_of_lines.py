@@ -1,5 +1,7 @@
 from typing import Any
 
+import django.db.models.functions.comparison
+import django.db.models.functions.text
 import queues.models.agent
 from django.conf import settings
 from django.db import migrations, models
@@ -38,6 +40,11 @@ class Migration(migrations.Migration):
             field=models.CharField(default=queues.models.agent._profile_of_his_own, editable=False, help_text='the same for agents who differ in nothing but their places: see note_profile', max_length=32),
         ),
         migrations.AddField(
+            model_name='queueentry',
+            name='line',
+            field=models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Concat(django.db.models.functions.comparison.Cast('priority', models.TextField()), models.Value(' ', output_field=models.TextField()), django.db.models.functions.comparison.Cast('required_skills', models.TextField())), help_text='the same for those of a queue who stand in one line: first come, first served', output_field=models.TextField()),
+        ),
+        migrations.AddField(
             model_name='routingpass',
             name='every_free_agent',
             field=models.BooleanField(default=True, help_text='no free agent was left out of the state because others like him come before'),
@@ -53,6 +60,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='queueentry',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['queue', 'priority', 'required_skills', 'rank_at', 'id'], name='queueentry_line'),
+            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['queue', 'line', 'rank_at', 'id'], include=('call',), name='queueentry_line'),
         ),
     ]

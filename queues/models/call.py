@@ -4,7 +4,8 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Cast, Concat
 
 from conferences.models import CallLeg
 from queues.models.queue import Queue
@@ -119,6 +120,16 @@ class QueueEntry(models.Model):
     rank_at = models.DateTimeField()
     priority = models.SmallIntegerField(default=0)
     required_skills = models.JSONField(default=dict, blank=True)
+    line = models.GeneratedField(
+        expression=Concat(
+            Cast("priority", models.TextField()),
+            Value(" ", output_field=models.TextField()),
+            Cast("required_skills", models.TextField()),
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+        help_text="the same for those of a queue who stand in one line: first come, first served",
+    )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     outcome = models.CharField(max_length=10, choices=Outcome, blank=True, default="")
     end_reason = models.CharField(max_length=60, blank=True, default="")
@@ -145,7 +156,8 @@ class QueueEntry(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["queue", "priority", "required_skills", "rank_at", "id"],
+                fields=["queue", "line", "rank_at", "id"],
+                include=("call",),
                 condition=Q(state="waiting"),
                 name="queueentry_line",
             ),
