@@ -1,11 +1,13 @@
 """What happens next: ``route`` gives waiting calls to agents, ``settle`` brings one call in line with its facts."""
 
+from queues.engine.gather import Start
 from queues.engine.preview import preview, ring, standing
 from queues.engine.route import decide, live_state, route, route_all, route_for_agent
 from queues.engine.settle import settle
 from queues.engine.why import forget
 
 __all__ = [
+    "Start",
     "decide",
     "forget",
     "live_state",

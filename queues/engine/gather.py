@@ -9,21 +9,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Q
-
-from queues.engine import fronts
+from queues.engine import fronts, roll
 from queues.engine.fronts import Stay, Stretch
-from queues.engine.states import (
-    agent_states,
-    count_members,
-    queue_state,
-    routing_settings,
-    secs,
-    waiting_call,
-    waiting_calls,
-    with_terms,
-)
-from queues.models import Agent, Queue
+from queues.engine.roll import Kind
+from queues.engine.states import count_members, queue_state, routing_settings, secs, waiting_call, waiting_calls
+from queues.models import Queue, QueueMembership
 from queues.routing import heads
 from queues.routing.eligibility import broken_by_agent, broken_by_pair, demand_of
 from queues.routing.floor import PLENTY
@@ -39,6 +29,16 @@ DEEPER = 4
 
 BEGINNING, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
+Takers = Mapping[tuple[Stay, ...], Sequence[Kind]]  # by line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a pass begins: with a queue, with an agent, or, naming neither, with every queue."""
+
+    queue_id: uuid.UUID | None = None
+    agent_id: uuid.UUID | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
@@ -53,188 +53,141 @@ class Gathered:
         return heads.suffices(self.state, result, self.behind)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Kind:
-    """Free agents who are alike: the first few of them, longest idle first, the very first one ``with_terms``.
-
-    ``goes_on``: there may be more of them.
-    """
-
-    heads: tuple[Agent, ...]
-    goes_on: bool
-
-    @property
-    def first(self) -> Agent:
-        return self.heads[0]
-
-    @property
-    def serves(self) -> set[uuid.UUID]:
-        return {served.queue_id for served in self.first.memberships.all()}
-
-
-Takers = Mapping[tuple[Stay, ...], Sequence[_Kind]]  # by line
-
-
-def gather(start: Collection[uuid.UUID] | None, *, now: datetime, depth: int = DEPTH) -> Gathered:
-    """The state of these queues and of all that have to do with them now; with None, of every queue.
+def gather(start: Start, *, now: datetime, depth: int = DEPTH) -> Gathered:
+    """The state of where it starts and of all queues that have to do with that now.
 
     Two queues have to do with each other if somebody free serves both and may take a call of either. A call in the
     state is a waiting stay (its id is the entry's). Of each line the first ``depth`` calls are read if anybody free
     may take them; of agents who are alike the first ``depth``, if there are many.
     """
     kinds = _kinds(now=now, depth=depth)
-    known = routing_settings(start if start is None else {*start, *(pk for kind in kinds for pk in kind.serves)})
-    queues, takers = _reached(known.keys() if start is None else start, known, kinds, now=now, depth=depth)
-    kinds = [kind for kind in kinds if kind.serves & queues.keys()]
-    rest = _Rest(kinds, takers, queues, now=now, depth=depth)
-    agents = agent_states(
-        [*(kind.first for kind in kinds), *rest.agents],
-        within=queues.keys(),
-        busy=[known[pk] for pk in {line[0].queue_id for line in takers}],
-        now=now,
-    )
+    begin = _begin(start, kinds)
+    served = {queue_id for kind in kinds for queue_id in kind.first.memberships}
+    settings = routing_settings(None if begin is None else served.union(begin))
+    queues, takers = _reached(settings if begin is None else begin, settings, kinds, now=now, depth=depth)
+    kinds = [kind for kind in kinds if not queues.keys().isdisjoint(kind.first.memberships)]
+    rest = _Rest(takers, queues, now=now, depth=depth)
+    busy = [settings[queue_id] for queue_id in {line[0].queue_id for line in takers}]
+    there = roll.with_past([*(kind.first for kind in kinds), *rest.agents], busy, now=now)
+    agents = tuple(_within(agent, queues) for agent in there)
     if any(len(kind.heads) > 1 for kind in kinds):
-        queues = {pk: replace(queue, main_available=_main_available(pk, kinds)) for pk, queue in queues.items()}
+        queues = {name: replace(queue, main_available=_main_available(name, kinds)) for name, queue in queues.items()}
     state = State(
         now=secs(now),
         queues=tuple(queues.values()),
-        agents=tuple(agents.values()),
+        agents=agents,
         calls=tuple(waiting_calls(_stays(takers, queues), now)),
     )
-    behind: tuple[Behind, ...] = (*_calls_behind(takers, depth), *rest.behind(agents))
+    behind: tuple[Behind, ...] = (*_calls_behind(takers, depth), *rest.behind())
     return Gathered(state=state, behind=behind, is_whole=not any(kind.goes_on for kind in kinds))
 
 
-def _kinds(*, now: datetime, depth: int) -> list[_Kind]:
+def _kinds(*, now: datetime, depth: int) -> list[Kind]:
     """Up to ALL_FREE agents each is a kind of his own: nobody is left out."""
-    few = list(Agent.objects.available().order_by()[: ALL_FREE + 1])
-    if len(few) <= ALL_FREE:
-        return [_Kind(heads=(agent,), goes_on=False) for agent in with_terms(few)]
-    kinds = [
-        _Kind(heads=tuple(heads), goes_on=len(heads) == depth) for heads in fronts.of_free_agents(depth=depth, now=now)
-    ]
-    with_terms([kind.first for kind in kinds])
-    return kinds
+    few = [Kind(profile="", heads=(agent,), goes_on=False) for agent in roll.everybody_free(ALL_FREE, now=now)]
+    return few or roll.kinds(depth=depth, now=now)
+
+
+def _begin(start: Start, kinds: Iterable[Kind]) -> Collection[str] | None:
+    if start.queue_id is not None:
+        return [str(start.queue_id)]
+    if start.agent_id is None:
+        return None
+    for kind in kinds:
+        for agent in kind.heads:
+            if agent.id == str(start.agent_id):
+                return agent.memberships.keys()
+    serves = QueueMembership.objects.filter(agent_id=start.agent_id).order_by().values_list("queue_id", flat=True)
+    return [str(queue_id) for queue_id in serves]
 
 
 def _reached(
-    start: Collection[uuid.UUID],
-    known: Mapping[uuid.UUID, Queue],
-    kinds: Sequence[_Kind],
-    *,
-    now: datetime,
-    depth: int,
-) -> tuple[dict[uuid.UUID, QueueState], Takers]:
+    begin: Iterable[str], settings: Mapping[str, Queue], kinds: Sequence[Kind], *, now: datetime, depth: int
+) -> tuple[dict[str, QueueState], Takers]:
     """The queues to look at, with who may take the calls of each of their lines."""
-    agents = agent_states([kind.first for kind in kinds], within=known.keys(), busy=(), now=now)
-    queues: dict[uuid.UUID, QueueState] = {}
-    takers: dict[tuple[Stay, ...], Sequence[_Kind]] = {}
-    fresh = set(start) & known.keys()
+    queues: dict[str, QueueState] = {}
+    takers: dict[tuple[Stay, ...], Sequence[Kind]] = {}
+    fresh = set(begin) & settings.keys()
     while fresh:
-        queues |= {pk: queue_state(known[pk], members=count_members(known[pk])) for pk in fresh}
-        stretches = [stretch for pk in fresh for stretch in _stretches(pk, queues[pk], now)]
+        queues |= {name: queue_state(settings[name], members=count_members(settings[name])) for name in fresh}
+        stretches = [stretch for name in fresh for stretch in _stretches(queues[name], now)]
         found = list(fronts.of_lines(stretches, depth=depth))
-        takers |= {line: _takers(line[0], queues[line[0].queue_id], kinds, agents, now) for line in found}
-        fresh = {pk for line in found for kind in takers[line] for pk in kind.serves} - queues.keys()
+        takers |= {line: _takers(line[0], queues[line[0].queue_id], kinds, now) for line in found}
+        fresh = {name for line in found for kind in takers[line] for name in kind.first.memberships} - queues.keys()
     return queues, takers
 
 
-def _stretches(queue_id: uuid.UUID, queue: QueueState, now: datetime) -> Iterator[Stretch]:
+def _stretches(queue: QueueState, now: datetime) -> Iterator[Stretch]:
     second = now.replace(microsecond=0) + timedelta(seconds=1)
     found = heads.stretches(queue)
     for shortest, longest in found:
         yield Stretch(
-            queue_id=queue_id,
+            queue_id=queue.id,
             since=BEGINNING if longest is None else second - timedelta(seconds=longest),
             until=second - timedelta(seconds=shortest) if shortest else END,
             is_cut=len(found) > 1,
         )
 
 
-def _main_available(queue_id: uuid.UUID, kinds: Iterable[_Kind]) -> int:
+def _takers(first: Stay, queue: QueueState, kinds: Iterable[Kind], now: datetime) -> list[Kind]:
+    """The kinds of free agents who may take the first call of a line, and with it any other."""
+    serving = [kind for kind in kinds if queue.id in kind.first.memberships]
+    demand = demand_of(
+        waiting_call(first, now),
+        queue,
+        now=secs(now),
+        members=queue.member_count or len(serving),
+        own_penalties={kind.first.memberships[queue.id].penalty for kind in serving},
+        preferred=None,
+    )
+    return [
+        kind
+        for kind in serving
+        if broken_by_agent(kind.first, active_calls=0, now=secs(now)) is None
+        and broken_by_pair(demand, kind.first) is None
+    ]
+
+
+def _within(agent: AgentState, queues: Mapping[str, QueueState]) -> AgentState:
+    """Of what he serves only these queues."""
+    if queues.keys() >= agent.memberships.keys():
+        return agent
+    return replace(agent, memberships={name: terms for name, terms in agent.memberships.items() if name in queues})
+
+
+def _main_available(queue_id: str, kinds: Iterable[Kind]) -> int:
     """Free members of penalty 0; of each kind at least as many as there may be to matter, since depth >= PLENTY."""
+    serving = ((kind, kind.first.memberships.get(queue_id)) for kind in kinds)
     return sum(
-        len(kind.heads)
-        for kind in kinds
-        for served in kind.first.memberships.all()
-        if served.queue_id == queue_id and served.penalty == 0 and not served.paused
+        len(kind.heads) for kind, terms in serving if terms is not None and terms.penalty == 0 and not terms.paused
     )
 
 
 class _Rest:
     """Of the kinds whom somebody waits for: as many more as a queue's strategy may have to choose among."""
 
-    def __init__(
-        self,
-        kinds: Sequence[_Kind],
-        takers: Takers,
-        queues: Mapping[uuid.UUID, QueueState],
-        *,
-        now: datetime,
-        depth: int,
-    ) -> None:
+    def __init__(self, takers: Takers, queues: Mapping[str, QueueState], *, now: datetime, depth: int) -> None:
         self._queues = queues
-        self._heads: dict[tuple[_Kind, uuid.UUID], tuple[Sequence[uuid.UUID], bool]] = {}
+        self._heads: dict[tuple[Kind, str], tuple[Sequence[AgentState], bool]] = {}
         wanted = {(kind, line[0].queue_id) for line, able in takers.items() for kind in able if len(kind.heads) > 1}
-        by = {(kind, queue_id): heads.ordered_by(queues[queue_id]) for kind, queue_id in wanted}
-        by_position = [pair for pair, order in by.items() if order == POSITION]
-        positions = fronts.of_positions(
-            {queue_id for _, queue_id in by_position}, {kind.first.pk for kind, _ in by_position}, depth=depth, now=now
-        )
-        there: dict[uuid.UUID, Agent] = {}
-        entire = set[str]()
-        for (kind, queue_id), order in by.items():
-            if order == IDLE:
-                there |= {agent.pk: agent for agent in kind.heads}
-                self._heads[kind, queue_id] = [agent.pk for agent in kind.heads], kind.goes_on
-            elif order == POSITION:
-                first = positions[queue_id, kind.first.pk]
-                self._heads[kind, queue_id] = first, len(first) == depth
-            else:
-                entire.add(kind.first.profile)
-        named = {agent_id for ids, _ in self._heads.values() for agent_id in ids}.difference(there)
-        if named or entire:
-            rows = Agent.objects.available().filter(Q(pk__in=named) | Q(profile__in=entire)).order_by()
-            there |= {agent.pk: agent for agent in rows}
-        for kind in kinds:
-            there.pop(kind.first.pk, None)
-        self.agents = with_terms(list(there.values()))
+        by = {pair: heads.ordered_by(queues[pair[1]]) for pair in wanted}
+        positions = [pair for pair, order in by.items() if order == POSITION]
+        found = roll.by_position(positions, depth=depth, now=now)
+        self._heads |= {pair: (found[pair], len(found[pair]) == depth) for pair in positions}
+        self._heads |= {pair: (pair[0].heads, pair[0].goes_on) for pair, order in by.items() if order == IDLE}
+        entire = roll.of_kinds({kind for (kind, _), order in by.items() if not order}, now=now)
+        known = {kind.first.id for kind, _ in wanted}
+        more = [*entire, *(agent for first, _ in self._heads.values() for agent in first)]
+        self.agents = list({agent.id: agent for agent in more if agent.id not in known}.values())
 
-    def behind(self, agents: Mapping[uuid.UUID, AgentState]) -> Iterator[AgentsBehind]:
-        for (_, queue_id), (ids, goes_on) in self._heads.items():
-            there = [agents[agent_id] for agent_id in ids if agent_id in agents]
-            last = heads.place(there[-1], self._queues[queue_id]) if there else None
+    def behind(self) -> Iterator[AgentsBehind]:
+        for (_, queue_id), (first, goes_on) in self._heads.items():
+            last = heads.place(first[-1], self._queues[queue_id]) if first else None
             if goes_on and last is not None:
-                like = frozenset(agent.id for agent in there)
-                yield AgentsBehind(agents=like, queue=str(queue_id), place=last)
+                yield AgentsBehind(agents=frozenset(agent.id for agent in first), queue=queue_id, place=last)
 
 
-def _takers(
-    first: Stay,
-    queue: QueueState,
-    kinds: Iterable[_Kind],
-    agents: Mapping[uuid.UUID, AgentState],
-    now: datetime,
-) -> list[_Kind]:
-    """The kinds of free agents who may take the first call of a line, and with it any other."""
-    ready = [
-        (kind, agent)
-        for kind in kinds
-        if queue.id in (agent := agents[kind.first.pk]).memberships
-        and broken_by_agent(agent, active_calls=0, now=secs(now)) is None
-    ]
-    demand = demand_of(
-        waiting_call(first, now),
-        queue,
-        now=secs(now),
-        members=queue.member_count or len(ready),
-        own_penalties={agent.memberships[queue.id].penalty for _, agent in ready},
-        preferred=None,
-    )
-    return [kind for kind, agent in ready if broken_by_pair(demand, agent) is None]
-
-
-def _stays(takers: Takers, queues: Mapping[uuid.UUID, QueueState]) -> Sequence[Stay]:
+def _stays(takers: Takers, queues: Mapping[str, QueueState]) -> Sequence[Stay]:
     """The first calls of each line that somebody may take; of the others the very first, some of them."""
     nobodys = [line[0] for line, able in takers.items() if not able]
     nobodys.sort(key=lambda first: (-queues[first.queue_id].weight, -first.priority, first.rank_at))
@@ -244,4 +197,4 @@ def _stays(takers: Takers, queues: Mapping[uuid.UUID, QueueState]) -> Sequence[S
 def _calls_behind(takers: Takers, depth: int) -> Iterator[CallsBehind]:
     for line, able in takers.items():
         if able and len(line) == depth:
-            yield CallsBehind(calls=frozenset(str(stay.id) for stay in line), enqueued_at=secs(line[-1].rank_at))
+            yield CallsBehind(calls=frozenset(stay.id for stay in line), enqueued_at=secs(line[-1].rank_at))

@@ -5,13 +5,14 @@ Questions only; the number of queries does not depend on the number of members.
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Count, Q
 
-from queues.engine.states import agent_states, queue_state, secs, waiting_call, with_terms
+from queues.engine import roll
+from queues.engine.states import queue_state, secs, waiting_call
 from queues.models import Agent, Queue, QueueEntry, QueueMembership
 from queues.routing.floor import strategy_of, weighs_pairs
 from queues.routing.outlook import Outlook, Qualified, outlook
@@ -78,8 +79,8 @@ class Standing:
 
 def preview(queue: Queue, required_skills: Mapping[str, int], *, now: datetime) -> Preview:
     """Over all members in whatever state; other calls are not looked at."""
-    members = with_terms(list(Agent.objects.filter(memberships__queue=queue).order_by("name")))
-    state = _state(queue, members, now)
+    members = list(Agent.objects.filter(memberships__queue=queue).order_by("name"))
+    state = _state(queue, now)
     call = WaitingCall(id=IMAGINED, queue=str(queue.pk), enqueued_at=state.now, required_skills=dict(required_skills))
     return Preview(
         queue=queue,
@@ -140,26 +141,26 @@ def _prospects(ranked: Iterable[Qualified], by_id: Mapping[str, Agent]) -> Itera
         yield Prospect(agent=by_id[each.agent_id], penalty=each.penalty, gate_opens_after=each.gate_opens_after)
 
 
-def _state(queue: Queue, members: Sequence[Agent], now: datetime) -> State:
+def _state(queue: Queue, now: datetime) -> State:
     """The queue first; the others that its members serve only where they have a say, in promise's gate."""
     queues = [queue_state(queue)]
+    agents = roll.with_past(roll.members(queue.pk, now=now), [queue], now=now)
     if weighs_pairs(queues[0]):
-        served = {membership.queue_id for agent in members for membership in agent.memberships.all()}
+        served = {uuid.UUID(queue_id) for agent in agents for queue_id in agent.memberships}
         queues += _known_by_their_main_agents(served - {queue.pk}, now)
-    agents = agent_states(members, within={uuid.UUID(each.id) for each in queues}, busy=[queue], now=now)
+    known = {each.id for each in queues}
     return State(
-        now=secs(now),
-        queues=tuple(queues),
-        agents=tuple(_as_he_is(agent, agents[agent.pk]) for agent in members),
-        calls=(),
+        now=secs(now), queues=tuple(queues), agents=tuple(_as_he_is(agent, known) for agent in agents), calls=()
     )
 
 
-def _as_he_is(agent: Agent, state: AgentState) -> AgentState:
+def _as_he_is(agent: AgentState, queue_ids: Collection[str]) -> AgentState:
+    """Busy or reserved he has a call in hand; of what he serves only these queues."""
     return replace(
-        state,
-        reserved=agent.state == Agent.State.RESERVED,
-        active_calls=int(agent.live_offer_id is not None),
+        agent,
+        reserved=agent.status == Agent.State.RESERVED,
+        active_calls=int(agent.status in (Agent.State.RESERVED, Agent.State.BUSY)),
+        memberships={name: terms for name, terms in agent.memberships.items() if name in queue_ids},
     )
 
 

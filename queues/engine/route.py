@@ -6,17 +6,16 @@ behind it: two passes at once give one offer.
 
 import logging
 import uuid
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from queues.engine import agents
-from queues.engine.gather import DEEPER, DEPTH, Gathered, gather
+from queues.engine.gather import DEEPER, DEPTH, Gathered, Start, gather
 from queues.engine.limits import LEG_LIMIT_SECS, RING_GRACE
 from queues.engine.why import Reasons
-from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership
+from queues.models import Agent, Call, Offer, Queue, QueueEntry
 from queues.routing import one_pass
 from queues.routing.snapshot import State
 from webhooks import journal, outbox, references
@@ -24,29 +23,29 @@ from webhooks.models import Command
 
 logger = logging.getLogger(__name__)
 
-TRIES = 3
+TRIES = 5
 
 
 def route(queue_id: uuid.UUID, *, now: datetime) -> int:
     """Run a pass over this queue and all that free agents connect it with. Returns the offers made."""
-    return _run([queue_id], now)
+    return _run(Start(queue_id=queue_id), now)
 
 
 def route_for_agent(agent_id: uuid.UUID, *, now: datetime) -> int:
     """An agent is free: run a pass over the queues he serves and those connected with them."""
-    return _run(QueueMembership.objects.filter(agent_id=agent_id).values_list("queue_id", flat=True), now)
+    return _run(Start(agent_id=agent_id), now)
 
 
 def route_all(*, now: datetime) -> int:
     """The sweeper's: every queue, whatever nudge was lost, and whatever opens by the mere passing of time."""
-    return _run(None, now)
+    return _run(Start(), now)
 
 
-def decide(start: Iterable[uuid.UUID] | None, *, now: datetime) -> tuple[Gathered, one_pass.PassResult]:
+def decide(start: Start, *, now: datetime) -> tuple[Gathered, one_pass.PassResult]:
     """What a pass would do now, and on what: as it would be if everything were looked at."""
-    queue_ids, depth = None if start is None else set(start), DEPTH
+    depth = DEPTH
     while True:
-        gathered = gather(queue_ids, now=now, depth=depth)
+        gathered = gather(start, now=now, depth=depth)
         result = one_pass.assign(gathered.state)
         if gathered.suffices(result):
             return gathered, result
@@ -55,13 +54,12 @@ def decide(start: Iterable[uuid.UUID] | None, *, now: datetime) -> tuple[Gathere
 
 def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
     """The state that ``route`` would decide on now."""
-    gathered, _ = decide([queue_id], now=now)
+    gathered, _ = decide(Start(queue_id=queue_id), now=now)
     return gathered.state
 
 
-def _run(start: Iterable[uuid.UUID] | None, now: datetime) -> int:
+def _run(start: Start, now: datetime) -> int:
     """Decide and claim; where somebody else was faster, once more on what he has left."""
-    start = None if start is None else list(start)
     made = 0
     for _ in range(TRIES):
         gathered, result = decide(start, now=now)
@@ -74,17 +72,20 @@ def _run(start: Iterable[uuid.UUID] | None, now: datetime) -> int:
     return made
 
 
-def _claim(gathered: Gathered, result: one_pass.PassResult, now: datetime) -> tuple[int, int]:
-    """Make the offers of a pass. Returns how many were made, and how many others had taken the call or agent of."""
+def _claim(gathered: Gathered, result: one_pass.PassResult, now: datetime) -> tuple[int, bool]:
+    """Make the offers of a pass, as far as nobody else has taken the call or the agent of one. Returns how many, and
+    whether somebody has."""
     reasons = Reasons(gathered, result, now=now)
-    made = lost = 0
+    made, lost = 0, False
     for assignment in result.assignments:
         exclusive = len(assignment.agent_ids) == 1
         for agent_id in sorted(assignment.agent_ids):
             if _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), reasons, exclusive=exclusive, now=now):
                 made += 1
             else:
-                lost += 1
+                lost = True
+        if lost:
+            break  # whoever was faster has probably taken of the rest too
     for queue_id, position in result.pointers.items():
         Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
     reasons.of_waiting()

@@ -56,6 +56,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='offer',
+            index=models.Index(condition=models.Q(('state__in', ['declined', 'timed_out'])), fields=['ended_at'], name='offer_turned_down'),
+        ),
+        migrations.AddIndex(
+            model_name='offer',
             index=models.Index(fields=['agent', 'connected_at'], name='offer_agent'),
         ),
         migrations.AddIndex(

@@ -37,6 +37,7 @@ class Offer(models.Model):
     UNANSWERED = (State.PENDING, State.RINGING, State.CONFIRMING)
     WON = (State.CONNECTING, State.CONNECTED)
     LIVE = UNANSWERED + WON
+    TURNED_DOWN = (State.DECLINED, State.TIMED_OUT)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="offers")
@@ -95,6 +96,9 @@ class Offer(models.Model):
                 fields=["expires_at"],
                 condition=Q(state__in=["pending", "ringing", "confirming", "connecting"]),
                 name="offer_due",
+            ),
+            models.Index(
+                fields=["ended_at"], condition=Q(state__in=["declined", "timed_out"]), name="offer_turned_down"
             ),
             models.Index(fields=["call", "offered_at"], name="offer_call"),
             models.Index(fields=["agent", "connected_at"], name="offer_agent"),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from conferences.models import CallLeg, Role
+from queues.engine import Start, decide, roll
 from queues.engine import gather as gathering
-from queues.engine.route import decide
-from queues.engine.states import agent_states, queue_state, secs, waiting_calls, with_terms
+from queues.engine.states import queue_state, secs, waiting_calls
 from queues.models import Agent, AgentSkill, Call, Offer, Queue, QueueEntry, QueueMembership, Skill
 from queues.models.agent import note_profile
 from queues.routing import one_pass
@@ -145,12 +145,11 @@ class World:
 def whole_state() -> State:
     """Everybody who waits, everybody who is free, every queue."""
     queues = list(Queue.objects.all())
-    free = with_terms(list(Agent.objects.available()))
-    agents = agent_states(free, within={queue.pk for queue in queues}, busy=queues, now=NOW)
+    agents = roll.with_past(roll.everybody_free(1000, now=NOW), queues, now=NOW)
     return State(
         now=secs(NOW),
         queues=tuple(queue_state(queue, members=queue.memberships.count()) for queue in queues),
-        agents=tuple(agents.values()),
+        agents=tuple(agents),
         calls=tuple(waiting_calls(list(QueueEntry.objects.waiting()), NOW)),
     )
 
@@ -160,7 +159,7 @@ def test_the_heads_decide_as_the_whole_state_does(seed: int, monkeypatch: pytest
     monkeypatch.setattr(gathering, "ALL_FREE", seed % 3 * 5)
     World(seed)
     expected = one_pass.assign(whole_state())
-    gathered, result = decide(None, now=NOW)
+    gathered, result = decide(Start(), now=NOW)
     assert result.assignments == expected.assignments
     assert result.pointers == expected.pointers
     there = {call.id for call in gathered.state.calls}
@@ -172,7 +171,7 @@ def test_a_pass_from_one_queue_decides_all_that_has_to_do_with_it(seed: int, mon
     monkeypatch.setattr(gathering, "ALL_FREE", seed % 3 * 5)
     world = World(seed, agents=5)
     expected = one_pass.assign(whole_state())
-    gathered, result = decide([world.queues[0].pk], now=NOW)
+    gathered, result = decide(Start(queue_id=world.queues[0].pk), now=NOW)
     reached = {queue.id for queue in gathered.state.queues}
     assert result.assignments == tuple(offer for offer in expected.assignments if offer.queue_id in reached)
 
@@ -208,7 +207,7 @@ def test_a_state_of_heads_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
         QueueEntry(call=call, entered_at=call.arrived_at, rank_at=call.arrived_at, **queue_with_skill)
         for call in Call.objects.all()
     )
-    gathered, result = decide([queue.pk], now=NOW)
+    gathered, result = decide(Start(queue_id=queue.pk), now=NOW)
     assert [offer.agent_ids for offer in result.assignments] == [(str(able.pk),)]
     assert len(gathered.state.calls) == gathering.DEPTH
     assert len(gathered.state.agents) == 2  # one of each kind

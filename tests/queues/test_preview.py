@@ -337,7 +337,7 @@ def test_it_is_for_those_who_may_see_the_queue_and_does_nothing(line: Queue, adm
     assert "Preview" not in text(admin_client.get(reverse("admin:queues_queue_add")).content.decode())
     with CaptureQueriesContext(connection) as asked:
         admin_client.get(section(line))
-    assert all(query["sql"].startswith("SELECT") for query in asked)
+    assert all(query["sql"].lstrip().startswith("SELECT") for query in asked)
 
 
 def test_a_queue_without_agents_has_nobody(line: Queue, admin_client: Client) -> None:
