@@ -2,23 +2,30 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from queues import engine
+from conferences import services as mirror
+from conferences.models import CallLeg
+from queues import engine, services
 from queues.models import Agent, Call, Offer, Queue, QueueEntry
 from tests.journeys import house as h
 from tests.queues import scene
+from webhooks import inbox
 from webhooks.models import Command, WebhookEvent
+from webhooks.telnyx.events import Event
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
 TIMES = 100
 CLAIMS = 25
+ANSWERS = 200
 AT_ONCE = 7  # the pool has eight connections, and the test itself has one of them
 
 
@@ -224,3 +231,67 @@ def right_end(house: h.House, call: Call) -> str:
         assert offer.ended_at is not None
         assert offer.connected_at <= offer.ended_at
     return call.outcome
+
+
+# two agents' answers -----------------------------------------------------------------------------------------
+
+
+def test_two_agents_answer_at_once(line: Queue) -> None:
+    """Each answer is applied by a worker of its own: one of them has the call, the other's leg is hung up, once."""
+    Queue.objects.update(strategy="ring_all")
+    names = {scene.agent(name, serves=line, address=f"sip:{name}@agents.example.com").name for name in ("anna", "bert")}
+    winners = Counter[str]()
+    for number in range(ANSWERS):
+        call = scene.waiting(line, name=f"caller {number}")
+        assert engine.route(line.pk, now=timezone.now()) == 2
+        answers = [answered(offer) for offer in call.offers.all()]
+        at_once(*[lambda pk=pk: inbox.apply(pk) for pk in answers])
+        winner = call.offers.select_related("leg", "agent").get(state__in=Offer.WON)
+        loser = call.offers.select_related("leg", "agent").exclude(pk=winner.pk).get()
+        assert (winner.state, loser.state) == (Offer.State.CONNECTING, Offer.State.SUPERSEDED)
+        assert [hang_ups(leg) for leg in (loser.leg, winner.leg, call.leg)] == [1, 0, 0]
+        states = dict(Agent.objects.values_list("name", "state"))
+        assert states == {winner.agent.name: Agent.State.RESERVED, loser.agent.name: Agent.State.AVAILABLE}
+        mirror.leg_fact(call.leg, "hangup_at", timezone.now(), hangup_cause="normal_clearing")
+        engine.settle(call.pk, now=timezone.now())
+        assert [hang_ups(leg) for leg in (loser.leg, winner.leg)] == [1, 1]
+        winners[winner.agent.name] += 1
+    assert set(winners) == names, "always the same is no race"
+    assert not Offer.objects.live().exists()
+
+
+def answered(offer: Offer) -> int:
+    """The offer's phone rings, and its answer is stored, to be applied."""
+    leg = mirror.note_leg(f"phone of {offer.pk}", direction="outgoing")
+    mirror.leg_fact(leg, "initiated_at", timezone.now())
+    services.agent_leg_known(offer, leg)
+    words = {"call_control_id": leg.call_control_id}
+    event = Event(id=str(uuid4()), event_type="call.answered", occurred_at=timezone.now(), payload=words)
+    assert inbox.store(event, received_at=timezone.now())
+    return WebhookEvent.objects.get(event_id=event.id).pk
+
+
+def hang_ups(leg: CallLeg | None) -> int:
+    assert leg is not None
+    return Command.objects.filter(kind="hang_up", target=leg.call_control_id).count()
+
+
+def test_who_answers_second_is_hung_up_at_telnyx(house: h.House) -> None:
+    """The same from the first ring to the last hang-up: the caller talks with the one, the other's phone is silent."""
+    support = h.queue(greeting_text="", strategy="ring_all")
+    for name in ("anna", "bert"):
+        house.phone(h.agent(name, support).address, on_ring="answer", after_secs=1)
+    for _ in range(TIMES // 10):
+        call = house.ring()
+        house.until(lambda call=call: call.offers.filter(state=Offer.State.RINGING).count() == 2)
+        house.sim("POST", "gates", {"event_type": "call.answered"})
+        house.simulator.advance(1)
+        let_go(house)
+        house.advance(0.5)
+        talking = call.offers.select_related("leg").get(state=Offer.State.CONNECTED)
+        assert talking.leg is not None
+        alive = {leg["call_control_id"] for leg in house.sim("GET", "state")["legs"] if leg["is_alive"]}
+        assert alive == {call.leg.call_control_id, talking.leg.call_control_id}
+        house.hang_up(call.leg)
+        assert set(Agent.objects.values_list("state", flat=True)) == {Agent.State.AVAILABLE}
+        house.check()
