@@ -1,21 +1,32 @@
-"""``python -m bench [dialing] [intake] [policies]``: run every bench, or those that are named."""
+"""``python -m bench [NAME ...]``: run every bench, or those that are named. Exits 1 if one found something wrong."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 
-from bench import dialing, intake, policies
+from bench import contention, dialing, intake, policies, routing
 
-BENCHES: Mapping[str, Callable[[], str]] = {"dialing": dialing.run, "intake": intake.run, "policies": policies.run}
+BENCHES: Mapping[str, Callable[[], str]] = {
+    "contention": contention.run,
+    "dialing": dialing.run,
+    "intake": intake.run,
+    "policies": policies.run,
+    "routing": routing.run,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)} (default: all)")
     names = parser.parse_args().names or list(BENCHES)
+    if unknown := [name for name in names if name not in BENCHES]:
+        parser.error(f"found {unknown[0]!r}; accepted: {', '.join(BENCHES)}")
+    wrong = False
     for name in names:
-        if name not in BENCHES:
-            parser.error(f"found {name!r}; accepted: {', '.join(BENCHES)}")
-        print(f"{name}: {BENCHES[name]()}")
+        said = BENCHES[name]()
+        print(f"{name}: {said}", flush=True)
+        wrong |= "WRONG" in said
+    sys.exit(wrong)
 
 
 if __name__ == "__main__":
