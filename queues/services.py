@@ -441,8 +441,8 @@ def _agent(agent_id: uuid.UUID) -> Agent:
 
 
 def _pend(agent: Agent, state: str, reason: str) -> None:
-    done = Agent.objects.filter(pk=agent.pk, state=agent.state).update(pending_state=state, pending_reason=reason)
-    if not done:
+    as_seen = Agent.objects.filter(pk=agent.pk, state=agent.state, live_offer_id=agent.live_offer_id)
+    if not as_seen.update(pending_state=state, pending_reason=reason):
         raise _moved_on(agent)
 
 

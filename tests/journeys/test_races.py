@@ -14,6 +14,7 @@ from django.utils import timezone
 from conferences import services as mirror
 from conferences.models import CallLeg
 from queues import engine, services
+from queues.errors import QueueError
 from queues.models import Agent, Call, Offer, Queue, QueueEntry
 from tests.journeys import house as h
 from tests.queues import scene
@@ -148,6 +149,40 @@ def test_who_waited_for_the_lock_sees_what_was_written_under_it(line: Queue) -> 
 
 
 # the caller's hang-up and the agent's answer -----------------------------------------------------------------
+
+
+def test_an_agent_who_leaves_is_not_rung_for_the_next_call(line: Queue) -> None:
+    """He asks while his call's end and his next offer are being written: it is taken back, or he is told to repeat."""
+    anna = scene.agent("anna", serves=line, address="sip:anna@agents.example.com")
+    first = scene.waiting(line, name="first", since=60)
+    engine.route(line.pk, now=timezone.now())
+    scene.waiting(line, name="second", since=30)
+    is_held, asks = threading.Event(), threading.Event()
+
+    def end_and_offer_again() -> None:
+        with transaction.atomic():
+            Call.objects.lock(first.pk)
+            is_held.set()
+            assert asks.wait(10)
+            time.sleep(0.3)  # until he waits for the lock
+            mirror.leg_fact(first.leg, "hangup_at", timezone.now(), hangup_cause="normal_clearing")
+            engine.settle(first.pk, now=timezone.now())
+            assert engine.route(line.pk, now=timezone.now()) == 1
+
+    def leave() -> str:
+        assert is_held.wait(10)
+        asks.set()
+        try:
+            services.go_not_ready(anna.pk, "lunch", now=timezone.now())
+        except QueueError as error:
+            return error.code
+        return "left"
+
+    _, said = at_once(end_and_offer_again, leave)
+    assert said == "agent_moved_on"
+    services.go_not_ready(anna.pk, "lunch", now=timezone.now())
+    assert not Offer.objects.live().exists()
+    assert Agent.objects.get().state == Agent.State.NOT_READY
 
 
 def let_go(house: h.House) -> None:
