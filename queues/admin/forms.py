@@ -34,7 +34,8 @@ RULES_HELP = (
 )
 STICKY_HELP = (
     "A caller waits up to hold_seconds for the agent he prefers, who goes first whatever the strategy; a preference "
-    f"older than max_age seconds does not count. {STICKY_LIKE}; null for not at all."
+    f"older than max_age seconds does not count. {STICKY_LIKE}; null for not at all. For manage.py route only: calls "
+    "are not given a preferred agent yet."
 )
 HELP = {
     "strategy": "Which of the free agents is asked first; among equals, whoever has been idle longest. "
