@@ -40,7 +40,7 @@ def run() -> str:
         environment = {
             **os.environ,
             "DATABASE_URL": url,
-            "REDIS_URL": "redis://127.0.0.1:1/0",  # nothing is sent
+            "REDIS_URL": "redis://127.0.0.1:6379/0",  # nothing is sent
             "DJANGO_SETTINGS_MODULE": "callcenter.settings",
             "SECRET_KEY": "bench",
         }
@@ -263,7 +263,9 @@ class Stage:
 
         from queues import engine  # noqa: PLC0415
         from queues.models import Agent, Queue  # noqa: PLC0415
+        from webhooks import nudge  # noqa: PLC0415
 
+        nudge.set_sink(lambda *_: None)
         Queue.objects.update(strategy="longest_idle", scoring="strict_priority")
         free = Agent.objects.filter(agent_skills__skill__name="spanish").order_by("pk")[:times]
         took = []

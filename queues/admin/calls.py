@@ -177,7 +177,7 @@ class QueueEntryAdmin(ReadOnlyAdmin):
     ordering = ("-entered_at",)
     search_fields = ("call__from_number", "call__to_number")
     search_help_text = "A number, or a call's id."
-    exclude = ("required_skills",)
+    exclude = ("required_skills", "line")
     readonly_fields = ("shown_skills", "ring")
 
     @display(description="call")

@@ -100,9 +100,10 @@ def _offer(entry_id: uuid.UUID, agent_id: uuid.UUID, reasons: Reasons, *, exclus
     try:
         with transaction.atomic():
             reasons.of_offer(_claim_and_dial(entry_id, agent_id, exclusive=exclusive, now=now))
-            return True
     except (_Taken, IntegrityError):
         return False
+    reasons.are_kept()
+    return True
 
 
 class _Taken(Exception):

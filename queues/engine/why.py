@@ -11,13 +11,14 @@ from django.db.models import OuterRef, Subquery
 
 from queues.engine.gather import Gathered
 from queues.models import Offer, QueueEntry, RoutingDecision, RoutingPass
+from queues.routing.eligibility import AVAILABLE
 from queues.routing.explain import explain
 from queues.routing.one_pass import PassResult
 from queues.routing.state_json import document_from
 
 KEPT_FOR = timedelta(days=30)
 FORGOTTEN_AT_ONCE = 200
-MOST_WAITING = 100  # who waits behind them waits for the same reasons
+MOST_WAITING = 20  # who waits behind them waits for the same reasons
 
 
 class Reasons:
@@ -31,16 +32,15 @@ class Reasons:
         self._is_kept = False
         explanations = explain(gathered.state, result, most_waiting=MOST_WAITING)
         self._explanations = {each.call_id: each.as_json() for each in explanations}
-        if result.assignments:
-            self._keep()
         self._waiting = result.waiting[:MOST_WAITING]
 
     def of_offer(self, offer: Offer) -> None:
-        """In the transaction that makes the offer."""
+        """In the transaction that makes the offer; ``are_kept`` once it is committed."""
+        self._write_pass()
         self._decision(offer.entry_id, offer.call_id, offer=offer).save(force_insert=True)
 
     def of_waiting(self) -> None:
-        """Those for whom somebody else could or could not do it than was written down last."""
+        """Those who wait for other reasons than were written down last."""
         last = RoutingDecision.objects.filter(entry=OuterRef("pk")).order_by("-decided_at").values("gist")[:1]
         known = QueueEntry.objects.filter(pk__in=self._waiting).annotate(gist=Subquery(last))
         changed = [
@@ -49,7 +49,8 @@ class Reasons:
             if (decision := self._decision(entry_id, call_id)).gist != gist
         ]
         if changed:
-            self._keep()
+            self._write_pass()
+            self.are_kept()
             RoutingDecision.objects.bulk_create(changed)
 
     def _decision(self, entry_id: uuid.UUID, call_id: uuid.UUID, *, offer: Offer | None = None) -> RoutingDecision:
@@ -65,10 +66,12 @@ class Reasons:
             gist=_gist(explanation),
         )
 
-    def _keep(self) -> None:
+    def are_kept(self) -> None:
+        self._is_kept = True
+
+    def _write_pass(self) -> None:
         if not self._is_kept:
             self._pass.save(force_insert=True)
-            self._is_kept = True
 
 
 def forget(*, now: datetime) -> int:
@@ -80,10 +83,10 @@ def forget(*, now: datetime) -> int:
 
 
 def _gist(explanation: Mapping[str, Any]) -> str:
-    """Who was chosen, who could have been and why nobody else: without the keys, which move with the clock."""
-    said = [
-        [standing["agent"] for standing in explanation.get("chosen", ())],
-        sorted(standing["agent"] for standing in explanation["runners_up"]),
-        sorted(explanation["excluded"].items()),
-    ]
+    """What has to change for a waiting call to be told of again: why those who are free could not take it.
+
+    Neither who they are nor how many: agents come and go with every call.
+    """
+    reasons = sorted(set(explanation["excluded"].values()) - {AVAILABLE})
+    said = [explanation["strategy"], bool(explanation["runners_up"]), reasons]
     return sha256(json.dumps(said).encode()).hexdigest()

@@ -49,6 +49,11 @@ class Migration(migrations.Migration):
             name='every_free_agent',
             field=models.BooleanField(default=True, help_text='no free agent was left out of the state because others like him come before'),
         ),
+        migrations.AlterField(
+            model_name='routingdecision',
+            name='gist',
+            field=models.CharField(editable=False, help_text='of a call left waiting: changes when the reasons do', max_length=64),
+        ),
         migrations.RunPython(note_profiles, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name='agent',

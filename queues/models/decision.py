@@ -40,7 +40,9 @@ class RoutingDecision(models.Model):
     decided_at = models.DateTimeField()
     strategy = models.CharField(max_length=30)
     explanation = models.JSONField(help_text="chosen, runners_up and excluded, as manage.py route --explain has it")
-    gist = models.CharField(max_length=64, editable=False, help_text="changes when who could take it does")
+    gist = models.CharField(
+        max_length=64, editable=False, help_text="of a call left waiting: changes when the reasons do"
+    )
 
     class Meta:
         ordering = ("-decided_at",)
