@@ -119,10 +119,12 @@ def _jobs(tally: Tally) -> Mapping[str, Callable[[str], None]]:
     passes = importlib.import_module("queues.engine.route")  # ``engine.route`` is the function
     claim = passes._offer
 
-    def counted_claim(*args: Any, **words: Any) -> bool:
-        made: bool = claim(*args, **words)
-        tally["claims lost"] += not made
-        return made
+    def counted_claim(*args: Any, **words: Any) -> None:
+        try:
+            claim(*args, **words)
+        except Exception:
+            tally["claims lost"] += 1
+            raise
 
     passes._offer = counted_claim
 

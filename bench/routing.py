@@ -92,6 +92,7 @@ def measure() -> None:
                         print(_line((strategy, shape, calls, agents), figures, commit), flush=True)
     for line in _verdicts(found, commit):
         print(line)
+    print(f"a sweep's pass over all {QUEUES} queues: {stage.sweep()}")
     print(f"offers made too: {stage.offer()}")
 
 
@@ -256,6 +257,19 @@ class Stage:
             for entry in arrived:
                 entry.call.delete()
             CallLeg.objects.filter(call_control_id="leg-10000000").delete()
+
+    def sweep(self, times: int = 50) -> str:
+        """Nobody free, then half of the agents, who may take nobody's call."""
+        from django.utils import timezone  # noqa: PLC0415
+
+        from queues import engine  # noqa: PLC0415
+        from queues.models import Agent  # noqa: PLC0415
+
+        nobody = _timed(lambda: engine.decide(engine.Start(), now=timezone.now()), times)
+        Agent.objects.filter(agent_skills__skill__name="common").update(state="available")
+        half = _timed(lambda: engine.decide(engine.Start(), now=timezone.now()), times)
+        Agent.objects.update(state="not_ready")
+        return f"p50 {statistics.median(nobody):.1f} ms with nobody free, {statistics.median(half):.1f} ms with half"
 
     def offer(self, times: int = 50) -> str:
         """The whole of it, as a worker does: decide, claim, write offer, reasons and dial, commit."""

@@ -1,25 +1,16 @@
 """The fronts of the lines, read off an index: the first few calls of every line. How many wait behind them costs
 nothing.
 
-The next line is found from the one before it (a loose scan of the index ``queueentry_line``), which the ORM cannot say;
-hence the SQL. It is the same for SQLite and Postgres but for what makes and reads JSON arrays.
+The next line is found from the one before it (a loose scan of the index ``queueentry_line``).
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
-
-from queues.models import Queue
-
-_WORDS = {
-    "postgresql": {"all_of": "json_agg", "array": "json_build_array", "key": "heads -> 0 ->> 0"},
-    "sqlite": {"all_of": "json_group_array", "array": "json_array", "key": "json_extract(heads, '$[0][0]')"},
-}
+from queues.engine.sql import array, asked, ident, instant
 
 _LINES = """
 WITH RECURSIVE stretch (queue_id, since, until, is_cut) AS (VALUES {stretches}),
@@ -95,37 +86,3 @@ def of_lines(stretches: Collection[Stretch], *, depth: int) -> Iterator[tuple[St
             for name, entry_id, call_id, rank_at in heads
             if name == line  # the rest are of the next
         )
-
-
-def asked(sql: str, words: Iterable[Any], **parts: str) -> list[tuple[Any, ...]]:
-    """The rows of a query. ``parts`` are written into it, ``words`` go beside it."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.format(**_WORDS[connection.vendor], **parts), [_word(word) for word in words])
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-
-
-def _word(value: Any) -> Any:
-    """As this database takes it."""
-    match value:
-        case UUID():
-            return Queue._meta.pk.get_db_prep_value(value, connection)
-        case datetime():
-            return connection.ops.adapt_datetimefield_value(value)
-    return value
-
-
-def array(said: Any) -> list[Any]:
-    """A JSON array of the query's; an empty one may be NULL."""
-    found: list[Any] = json.loads(said or "[]") if said is None or isinstance(said, str) else said
-    return found
-
-
-def instant(said: str) -> datetime:
-    """An instant in JSON."""
-    return datetime.fromisoformat(said).replace(tzinfo=UTC)
-
-
-def ident(said: Any) -> str:
-    """An id, as a state has it. Postgres writes it so in JSON."""
-    return said if isinstance(said, str) and len(said) == 36 else str(said if isinstance(said, UUID) else UUID(said))

@@ -53,14 +53,14 @@ class Gathered:
         return heads.suffices(self.state, result, self.behind)
 
 
-def gather(start: Start, *, now: datetime, depth: int = DEPTH) -> Gathered:
-    """The state of where it starts and of all queues that have to do with that now.
+def gather(start: Start, *, now: datetime, depth: int = DEPTH, without: Collection[str] = ()) -> Gathered:
+    """The state of where it starts and of all queues that have to do with that now. ``without``: stays to leave out.
 
     Two queues have to do with each other if somebody free serves both and may take a call of either. A call in the
     state is a waiting stay (its id is the entry's). Of each line the first ``depth`` calls are read if anybody free
     may take them; of agents who are alike the first ``depth``, if there are many.
     """
-    kinds = _kinds(now=now, depth=depth)
+    kinds, is_whole = _kinds(now=now, depth=depth)
     begin = _begin(start, kinds)
     served = {queue_id for kind in kinds for queue_id in kind.first.memberships}
     settings = routing_settings(None if begin is None else served.union(begin))
@@ -76,19 +76,21 @@ def gather(start: Start, *, now: datetime, depth: int = DEPTH) -> Gathered:
         now=secs(now),
         queues=tuple(queues.values()),
         agents=agents,
-        calls=tuple(waiting_calls(_stays(takers, queues), now)),
+        calls=tuple(waiting_calls(_stays(takers, queues, without), now)),
     )
-    behind: tuple[Behind, ...] = (*_calls_behind(takers, depth), *rest.behind())
-    return Gathered(state=state, behind=behind, is_whole=not any(kind.goes_on for kind in kinds))
+    behind: tuple[Behind, ...] = (*_calls_behind(takers, now=now, depth=depth), *rest.behind())
+    return Gathered(state=state, behind=behind, is_whole=is_whole)
 
 
-def _kinds(*, now: datetime, depth: int) -> list[Kind]:
-    """Up to ALL_FREE agents each is a kind of his own: nobody is left out."""
-    few = [Kind(profile="", heads=(agent,), goes_on=False) for agent in roll.everybody_free(ALL_FREE, now=now)]
-    return few or roll.kinds(depth=depth, now=now)
+def _kinds(*, now: datetime, depth: int) -> tuple[list[Kind], bool]:
+    """Up to ALL_FREE agents each is a kind of his own: nobody is left out, which is the second word."""
+    if few := roll.everybody_free(ALL_FREE, now=now):
+        return [Kind(profile="", heads=(agent,), goes_on=False) for agent in few], True
+    kinds = roll.kinds(depth=depth, now=now)
+    return kinds, not kinds
 
 
-def _begin(start: Start, kinds: Iterable[Kind]) -> Collection[str] | None:
+def _begin(start: Start, kinds: Sequence[Kind]) -> Collection[str] | None:
     if start.queue_id is not None:
         return [str(start.queue_id)]
     if start.agent_id is None:
@@ -96,9 +98,22 @@ def _begin(start: Start, kinds: Iterable[Kind]) -> Collection[str] | None:
     for kind in kinds:
         for agent in kind.heads:
             if agent.id == str(start.agent_id):
-                return agent.memberships.keys()
+                return agent.memberships.keys() | _helped_elsewhere(agent, kinds)
     serves = QueueMembership.objects.filter(agent_id=start.agent_id).order_by().values_list("queue_id", flat=True)
     return [str(queue_id) for queue_id in serves]
+
+
+def _helped_elsewhere(freed: AgentState, kinds: Iterable[Kind]) -> set[str]:
+    """Where his colleagues are second choice: with him there may now be enough of them for promise's gate to open."""
+    main = {queue_id for queue_id, terms in freed.memberships.items() if terms.penalty == 0}
+    colleagues = (kind.first.memberships for kind in kinds)
+    return {
+        queue_id
+        for serves in colleagues
+        if any(queue_id in main and terms.penalty == 0 for queue_id, terms in serves.items())
+        for queue_id, terms in serves.items()
+        if terms.penalty > 0
+    }
 
 
 def _reached(
@@ -113,7 +128,8 @@ def _reached(
         stretches = [stretch for name in fresh for stretch in _stretches(queues[name], now)]
         found = list(fronts.of_lines(stretches, depth=depth))
         takers |= {line: _takers(line[0], queues[line[0].queue_id], kinds, now) for line in found}
-        fresh = {name for line in found for kind in takers[line] for name in kind.first.memberships} - queues.keys()
+        reached = {name for line in found for kind in takers[line] for name in kind.first.memberships}
+        fresh = reached & settings.keys() - queues.keys()
     return queues, takers
 
 
@@ -173,7 +189,7 @@ class _Rest:
         by = {pair: heads.ordered_by(queues[pair[1]]) for pair in wanted}
         positions = [pair for pair, order in by.items() if order == POSITION]
         found = roll.by_position(positions, depth=depth, now=now)
-        self._heads |= {pair: (found[pair], len(found[pair]) == depth) for pair in positions}
+        self._heads |= {pair: (first, len(first) == depth) for pair, first in found.items() if pair in by}
         self._heads |= {pair: (pair[0].heads, pair[0].goes_on) for pair, order in by.items() if order == IDLE}
         entire = roll.of_kinds({kind for (kind, _), order in by.items() if not order}, now=now)
         known = {kind.first.id for kind, _ in wanted}
@@ -187,14 +203,16 @@ class _Rest:
                 yield AgentsBehind(agents=frozenset(agent.id for agent in first), queue=queue_id, place=last)
 
 
-def _stays(takers: Takers, queues: Mapping[str, QueueState]) -> Sequence[Stay]:
+def _stays(takers: Takers, queues: Mapping[str, QueueState], without: Collection[str]) -> Sequence[Stay]:
     """The first calls of each line that somebody may take; of the others the very first, some of them."""
     nobodys = [line[0] for line, able in takers.items() if not able]
     nobodys.sort(key=lambda first: (-queues[first.queue_id].weight, -first.priority, first.rank_at))
-    return [stay for line, able in takers.items() if able for stay in line] + nobodys[:NOBODYS]
+    wanted = [stay for line, able in takers.items() if able for stay in line]
+    return [stay for stay in wanted + nobodys[:NOBODYS] if stay.id not in without]
 
 
-def _calls_behind(takers: Takers, depth: int) -> Iterator[CallsBehind]:
+def _calls_behind(takers: Takers, *, now: datetime, depth: int) -> Iterator[CallsBehind]:
     for line, able in takers.items():
         if able and len(line) == depth:
-            yield CallsBehind(calls=frozenset(stay.id for stay in line), enqueued_at=secs(line[-1].rank_at))
+            last = waiting_call(line[-1], now)
+            yield CallsBehind(calls=frozenset(stay.id for stay in line), enqueued_at=last.enqueued_at)

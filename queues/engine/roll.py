@@ -5,7 +5,7 @@ The next kind is found from the one before it (a loose scan of the index ``agent
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Sum
 from django.utils import timezone
 
-from queues.engine.fronts import array, asked, ident, instant
+from queues.engine.sql import array, asked, ident, instant
 from queues.engine.states import secs, secs_up
 from queues.models import Offer, Queue
 from queues.routing.snapshot import AgentState, Membership
@@ -85,13 +85,24 @@ def everybody_free(most: int, *, now: datetime) -> list[AgentState]:
 
 def kinds(*, depth: int, now: datetime) -> list[Kind]:
     """Of each kind the first ``depth`` who are free and ready, longest idle first."""
-    found = []
-    for (said,) in asked(_KINDS, [now, depth, now, depth]):
-        heads = array(said)
-        profile = heads[0][0]
-        alike = tuple(_agent(each, now) for each in heads if each[0] == profile)  # the rest are of the next
-        found.append(Kind(profile=profile, heads=alike, goes_on=len(alike) == depth))
+    found: list[Kind] = []
+    second = now.replace(microsecond=0)  # as a pass reckons
+    for (said,) in asked(_KINDS, [second, depth, second, depth]):
+        rows = array(said)
+        profile = rows[0][0]
+        heads = [_agent(each, now) for each in rows if each[0] == profile]  # the rest are of the next
+        found += _kinds_among(profile, heads, goes_on=len(heads) == depth)
     return found
+
+
+def _kinds_among(profile: str, heads: Sequence[AgentState], *, goes_on: bool) -> Iterator[Kind]:
+    """One kind, unless what was noted of one of them is out of date: then he is of another."""
+    terms: dict[str, list[AgentState]] = defaultdict(list)
+    for agent in heads:
+        serves = [(name, replace(served, position=0)) for name, served in sorted(agent.memberships.items())]
+        terms[repr((serves, sorted(agent.skills.items())))].append(agent)
+    for alike in terms.values():
+        yield Kind(profile=profile, heads=tuple(alike), goes_on=goes_on)
 
 
 def by_position(
@@ -101,7 +112,7 @@ def by_position(
     if not pairs:
         return {}
     queue_ids, firsts = {queue_id for _, queue_id in pairs}, {kind.first.id: kind for kind, _ in pairs}
-    words = [now, depth, *map(uuid.UUID, queue_ids), *map(uuid.UUID, firsts)]
+    words = [now.replace(microsecond=0), depth, *map(uuid.UUID, queue_ids), *map(uuid.UUID, firsts)]
     return {
         (firsts[ident(first)], ident(queue_id)): [_agent(each, now) for each in array(said)]
         for queue_id, first, said in asked(_BY_POSITION, words, queues=_places(queue_ids), agents=_places(firsts))

@@ -6,6 +6,7 @@ behind it: two passes at once give one offer.
 
 import logging
 import uuid
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -41,11 +42,11 @@ def route_all(*, now: datetime) -> int:
     return _run(Start(), now)
 
 
-def decide(start: Start, *, now: datetime) -> tuple[Gathered, one_pass.PassResult]:
+def decide(start: Start, *, now: datetime, without: Collection[str] = ()) -> tuple[Gathered, one_pass.PassResult]:
     """What a pass would do now, and on what: as it would be if everything were looked at."""
     depth = DEPTH
     while True:
-        gathered = gather(start, now=now, depth=depth)
+        gathered = gather(start, now=now, depth=depth, without=without)
         result = one_pass.assign(gathered.state)
         if gathered.suffices(result):
             return gathered, result
@@ -59,55 +60,85 @@ def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
 
 
 def _run(start: Start, now: datetime) -> int:
-    """Decide and claim; where somebody else was faster, once more on what he has left."""
-    made = 0
+    """Decide and claim; where something was taken meanwhile, or a call cannot be offered, once more on the rest."""
+    made, without = 0, set[str]()
     for _ in range(TRIES):
-        gathered, result = decide(start, now=now)
+        gathered, result = decide(start, now=now, without=without)
         if not gathered.state.calls:
             break
-        offers, lost = _claim(gathered, result, now)
-        made += offers
-        if not lost:
+        claims = _Claims(gathered, result, now)
+        claims.run()
+        made += claims.made
+        without |= claims.not_to_be_offered
+        if not claims.was_late and not claims.not_to_be_offered:
             break
     return made
 
 
-def _claim(gathered: Gathered, result: one_pass.PassResult, now: datetime) -> tuple[int, bool]:
-    """Make the offers of a pass, as far as nobody else has taken the call or the agent of one. Returns how many, and
-    whether somebody has."""
-    reasons = Reasons(gathered, result, now=now)
-    made, lost = 0, False
-    for assignment in result.assignments:
-        exclusive = len(assignment.agent_ids) == 1
-        for agent_id in sorted(assignment.agent_ids):
-            if _offer(uuid.UUID(assignment.call_id), uuid.UUID(agent_id), reasons, exclusive=exclusive, now=now):
-                made += 1
-            else:
-                lost = True
-        if lost:
-            break  # whoever was faster has probably taken of the rest too
-    for queue_id, position in result.pointers.items():
-        Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
-    reasons.of_waiting()
-    return made, lost
+class _Claims:
+    """The offers of one pass, made as far as the rows still allow.
+
+    ``was_late``: somebody else has taken a call or an agent, and with that probably of the rest too, so it stopped
+    there. ``not_to_be_offered``: stays that nobody may be offered just now; it went on without them.
+    """
+
+    def __init__(self, gathered: Gathered, result: one_pass.PassResult, now: datetime) -> None:
+        self._gathered, self._result, self._now = gathered, result, now
+        self._reasons = Reasons(gathered, result, now=now)
+        self.made = 0
+        self.was_late = False
+        self.not_to_be_offered: set[str] = set()
+
+    def run(self) -> None:
+        offered_last: dict[str, str] = {}
+        for assignment in self._result.assignments:
+            exclusive = len(assignment.agent_ids) == 1
+            for agent_id in sorted(assignment.agent_ids):
+                try:
+                    _offer(assignment.call_id, agent_id, self._reasons, exclusive=exclusive, now=self._now)
+                except _NotToBeOffered:
+                    self.not_to_be_offered.add(assignment.call_id)
+                    break
+                except _Taken:
+                    self.was_late = True
+                else:
+                    self.made += 1
+                    offered_last[assignment.queue_id] = agent_id
+            if self.was_late:
+                break
+        self._move_pointers(offered_last)
+        self._reasons.of_waiting()
+
+    def _move_pointers(self, offered_last: Mapping[str, str]) -> None:
+        agents = {agent.id: agent for agent in self._gathered.state.agents}
+        for queue_id in self._result.pointers.keys() & offered_last.keys():
+            position = agents[offered_last[queue_id]].memberships[queue_id].position
+            Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
 
 
 # claim -------------------------------------------------------------------------------------------------------
 
 
-def _offer(entry_id: uuid.UUID, agent_id: uuid.UUID, reasons: Reasons, *, exclusive: bool, now: datetime) -> bool:
-    """Claim stay and agent and write the offer with its dial and its reasons, all or nothing."""
-    try:
-        with transaction.atomic():
-            reasons.of_offer(_claim_and_dial(entry_id, agent_id, exclusive=exclusive, now=now))
-    except (_Taken, IntegrityError):
-        return False
-    reasons.are_kept()
-    return True
-
-
 class _Taken(Exception):
     """Somebody else was faster; nothing of this offer stays."""
+
+
+class _NotToBeOffered(Exception):
+    """Whoever is free: the caller is going, or still talks, or its rows contradict each other."""
+
+
+def _offer(entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, now: datetime) -> None:
+    """Claim stay and agent and write the offer with its dial and its reasons, all or nothing.
+
+    Raises _Taken or _NotToBeOffered.
+    """
+    try:
+        with transaction.atomic():
+            offer = _claim_and_dial(uuid.UUID(entry_id), uuid.UUID(agent_id), exclusive=exclusive, now=now)
+            reasons.of_offer(offer)
+    except IntegrityError:
+        raise _NotToBeOffered from None
+    reasons.are_kept()
 
 
 def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> Offer:
@@ -115,10 +146,12 @@ def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool
     call = Call.objects.locked(entry.call_id)
     claimable = [QueueEntry.State.WAITING] if exclusive else [QueueEntry.State.WAITING, QueueEntry.State.OFFERING]
     claimed = QueueEntry.objects.filter(pk=entry_id, state__in=claimable).update(state=QueueEntry.State.OFFERING)
-    if not claimed or call is None or call.leg.hangup_at is not None or call.closing_at is not None:
+    if not claimed:
         raise _Taken
+    if call is None or call.leg.hangup_at is not None or call.closing_at is not None:
+        raise _NotToBeOffered
     if call.offers.filter(state=Offer.State.CONNECTED).exists():  # on his way back into line, still talking
-        raise _Taken
+        raise _NotToBeOffered
     queue, agent = entry.queue, Agent.objects.get(pk=agent_id)
     rings_until = now + timedelta(seconds=queue.ring_secs) + RING_GRACE
     offer = Offer(

@@ -1,3 +1,4 @@
+from hashlib import sha256
 from typing import Any
 
 import django.db.models.functions.comparison
@@ -7,17 +8,30 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def take_time(apps: Any, schema_editor: Any) -> None:
+    """The new column is written for every entry there is."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("SET LOCAL statement_timeout = 0")
+
+
 def note_profiles(apps: Any, schema_editor: Any) -> None:
     """Each agent's own, as he stands; the default has given all of them the same."""
-    models = [apps.get_model("queues", name) for name in ("Agent", "QueueMembership", "AgentSkill")]
-    agents, memberships, skills = (model.objects.using(schema_editor.connection.alias) for model in models)
+    rows = [
+        apps.get_model("queues", name).objects.using(schema_editor.connection.alias)
+        for name in ("Agent", "QueueMembership", "AgentSkill")
+    ]
+    agents, memberships, skills = rows
     for agent_id in agents.values_list("pk", flat=True):
-        profile = queues.models.agent.digest(
-            memberships.filter(agent=agent_id)
-            .order_by("queue_id")
-            .values_list("queue_id", "penalty", "delay_secs", "queue_priority", "paused"),
-            skills.filter(agent=agent_id).order_by("skill_id").values_list("skill_id", "level"),
-        )
+        serves = memberships.filter(agent=agent_id).order_by("queue_id")
+        holds = skills.filter(agent=agent_id).order_by("skill_id")
+        told = [
+            [[str(value) for value in row] for row in part]
+            for part in (
+                serves.values_list("queue_id", "penalty", "delay_secs", "queue_priority", "paused"),
+                holds.values_list("skill_id", "level"),
+            )
+        ]
+        profile = sha256(repr(told).encode()).hexdigest()[:32]
         agents.filter(pk=agent_id).update(profile=profile)
 
 
@@ -30,6 +44,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(take_time, migrations.RunPython.noop),
         migrations.RemoveIndex(
             model_name='queueentry',
             name='queueentry_line',

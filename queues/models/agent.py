@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 from hashlib import sha256
 from typing import Any, Self
 
@@ -124,7 +125,22 @@ class Agent(models.Model):
         return not self.address.startswith("sip:")
 
 
-class AgentSkill(models.Model):
+class _OfAnAgent(models.Model):
+    """``was_of``: the agent it was read as belonging to."""
+
+    was_of: uuid.UUID | None = None
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **words: Any) -> Self:
+        row = super().from_db(db, field_names, values, **words)
+        row.was_of = row.__dict__.get("agent_id")
+        return row
+
+
+class AgentSkill(_OfAnAgent):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="agent_skills")
     skill = models.ForeignKey(Skill, on_delete=models.CASCADE, related_name="agent_skills")
@@ -137,7 +153,7 @@ class AgentSkill(models.Model):
         return f"{self.agent}: {self.skill} {self.level}"
 
 
-class QueueMembership(models.Model):
+class QueueMembership(_OfAnAgent):
     """An agent serves a queue: at which penalty, at which place, after which delay."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -182,7 +198,10 @@ def digest(*rows: Iterable[tuple[Any, ...]]) -> str:
 @receiver([post_save, post_delete], sender=QueueMembership)
 @receiver([post_save, post_delete], sender=AgentSkill)
 def _note_profile(instance: QueueMembership | AgentSkill, **_: Any) -> None:
-    note_profile(instance.agent_id)
+    """Of the agent who has it and of him who had it; once it is committed, one after the other: a form may save many
+    rows, and two of them in another order would wait for each other's agents."""
+    for agent_id in {instance.agent_id, instance.was_of or instance.agent_id}:
+        transaction.on_commit(partial(note_profile, agent_id))
 
 
 class SupervisorPhone(models.Model):

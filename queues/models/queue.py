@@ -13,7 +13,7 @@ e164 = RegexValidator(
     r"^\+[1-9][0-9]{6,14}\Z",
     "Give an E.164 number: + and 7 to 15 digits, the country code first, no spaces (+442071838750).",
 )
-NOTHING = ""
+MOST_SKILLS = 20  # they are part of an index's key
 GREETING_LENGTH = 3000  # characters of one speak command
 
 
@@ -139,6 +139,8 @@ class Queue(models.Model):
             isinstance(level, int) and not isinstance(level, bool) and 1 <= level <= 5 for level in skills.values()
         ):
             raise ValidationError({"required_skills": 'Give {"skill": level}, levels 1 to 5.'})
+        if len(skills) > MOST_SKILLS:
+            raise ValidationError({"required_skills": f"{len(skills)} skills; a call may need {MOST_SKILLS} at most."})
         known = set(Skill.objects.filter(name__in=skills).values_list("name", flat=True))
         if unknown := sorted(set(skills) - known):
             raise ValidationError({"required_skills": f"Unknown skill: {', '.join(unknown)}. Add it first."})

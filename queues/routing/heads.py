@@ -14,7 +14,7 @@ from queues.routing.eligibility import broken_by_agent
 from queues.routing.floor import strategy_of
 from queues.routing.one_pass import PassResult
 from queues.routing.snapshot import AgentState, QueueState, State
-from queues.routing.strategies import IDLE, idle_since
+from queues.routing.strategies import IDLE, POSITION, idle_since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +56,10 @@ def suffices(state: State, result: PassResult, behind: Iterable[Behind]) -> bool
 
 def place(agent: AgentState, queue: QueueState) -> int | None:
     """What orders an agent among those like him in a queue; None where no single number does."""
-    match ordered_by(queue):
-        case "idle_since":
-            return idle_since(agent, queue)
-        case "position":
-            return agent.memberships[queue.id].position
-    return None
+    by = ordered_by(queue)
+    if by == IDLE:
+        return idle_since(agent, queue)
+    return agent.memberships[queue.id].position if by == POSITION else None
 
 
 def ordered_by(queue: QueueState) -> str:

@@ -1,6 +1,7 @@
 """When a call that was left waiting may find somebody for the mere reason that time has passed (ROUTING §6).
 
-What other things may change it, such as an agent becoming available, is announced when it happens.
+What other things may change it, such as an agent becoming available, is announced when it happens. Simulations jump
+from one such instant to the next; the engine looks every second anyway.
 """
 
 from collections.abc import Iterator, Mapping

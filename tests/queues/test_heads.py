@@ -16,6 +16,7 @@ from queues.models.agent import note_profile
 from queues.routing import one_pass
 from queues.routing.snapshot import State
 from queues.routing.strategies import STRATEGIES
+from tests.queues import scene
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +83,9 @@ class World:
                 available_since=self._before(self.span) if pick.random() < 0.95 else None,
                 login_at=self._before(20),
                 last_handled_end=pick.choice([None, self._before(20)]),
-                ready_at=pick.choice([None, None, None, NOW + timedelta(seconds=pick.choice([-1, 0.3, 5]))]),
+                ready_at=pick.choice(
+                    [None, None, None, NOW + timedelta(seconds=pick.choice([-1, -0.3, -0.1, 0.3, 5]))]
+                ),
             )
             QueueMembership.objects.bulk_create(
                 QueueMembership(agent=agent, queue=queue, position=pick.randint(0, 6), **terms)
@@ -192,6 +195,7 @@ def test_a_state_of_heads_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
         note_profile(agent.pk)
     able = Agent.objects.get(name="agent 7")
     AgentSkill.objects.create(agent=able, skill=spanish)
+    note_profile(able.pk)
     CallLeg.objects.bulk_create(
         CallLeg(
             call_control_id=f"leg-{number}", call_leg_id=f"leg-{number}", call_session_id="1",
@@ -211,6 +215,71 @@ def test_a_state_of_heads_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [offer.agent_ids for offer in result.assignments] == [(str(able.pk),)]
     assert len(gathered.state.calls) == gathering.DEPTH
     assert len(gathered.state.agents) == 2  # one of each kind
+    assert not gathered.is_whole
+
+
+def all_by_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ALL_FREE", 0)
+
+
+def test_who_is_ready_within_this_second_does_not_hide_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_by_heads(monkeypatch)
+    line = scene.queue()
+    cooling = scene.agent("anna", serves=line, available_since=_ago(100), ready_at=NOW - timedelta(seconds=0.1))
+    ready = scene.agent("bert", serves=line, available_since=_ago(50))
+    for agent in (cooling, ready):
+        note_profile(agent.pk)
+    scene.waiting(line)
+    QueueEntry.objects.update(rank_at=_ago(30))
+    _, result = decide(Start(), now=NOW)
+    assert [offer.agent_ids for offer in result.assignments] == [(str(ready.pk),)]
+
+
+def test_a_profile_out_of_date_hides_nobody_among_the_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_by_heads(monkeypatch)
+    line = scene.queue()
+    first, second = (scene.agent(name, serves=line, available_since=_ago(50)) for name in ("anna", "bert"))
+    Agent.objects.update(profile="the same")
+    QueueMembership.objects.filter(agent=first).update(paused=True)
+    scene.waiting(line)
+    QueueEntry.objects.update(rank_at=_ago(30))
+    _, result = decide(Start(), now=NOW)
+    assert [offer.agent_ids for offer in result.assignments] == [(str(second.pk),)]
+
+
+def test_places_of_the_future_are_places_of_now() -> None:
+    """Another clock's: they tie, and ties fall to the id."""
+    line = scene.queue()
+    scene.agent("anna", serves=line, available_since=NOW)
+    for number in range(12):
+        scene.waiting(line, name=f"caller {number}")
+    for number, entry in enumerate(QueueEntry.objects.order_by("-pk")):
+        QueueEntry.objects.filter(pk=entry.pk).update(rank_at=NOW + timedelta(seconds=number))
+    _, result = decide(Start(), now=NOW)
+    assert result.assignments == one_pass.assign(whole_state()).assignments
+
+
+def test_a_freed_agent_may_let_a_colleague_help_elsewhere() -> None:
+    """With a third main agent there is plenty in sales, so one of them may take support's call before its time."""
+    promise = {"strategy": "promise", "scoring": "promise", "promise_secs": 60}
+    sales, support = scene.queue("sales", **promise), scene.queue("support", **promise)
+    helper, _, freed = (scene.agent(name, serves=sales, available_since=NOW) for name in ("anna", "bert", "cleo"))
+    QueueMembership.objects.create(agent=helper, queue=support, penalty=1)
+    scene.waiting(support)
+    QueueEntry.objects.update(rank_at=_ago(5))
+    _, result = decide(Start(agent_id=freed.pk), now=NOW)
+    assert [offer.agent_ids for offer in result.assignments] == [(str(helper.pk),)]
+
+
+def test_an_agent_behind_the_heads_begins_with_the_queues_he_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_by_heads(monkeypatch)
+    line = scene.queue()
+    agents = [scene.agent(f"agent {number}", serves=line, available_since=_ago(90 - number)) for number in range(5)]
+    Agent.objects.update(profile="the same")
+    scene.waiting(line)
+    QueueEntry.objects.update(rank_at=_ago(30))
+    gathered, result = decide(Start(agent_id=agents[-1].pk), now=NOW)
+    assert [offer.agent_ids for offer in result.assignments] == [(str(agents[0].pk),)]
     assert not gathered.is_whole
 
 

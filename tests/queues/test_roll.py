@@ -19,6 +19,12 @@ def line() -> Queue:
     return scene.queue()
 
 
+@pytest.fixture(autouse=True)
+def _committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is ever committed in a test; what waits for it is done at once."""
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda deed, **_: deed())
+
+
 def profiles() -> set[str]:
     return set(Agent.objects.values_list("profile", flat=True))
 
@@ -58,6 +64,17 @@ def test_a_skill_gained_or_lost_and_a_queue_left_make_another_kind(line: Queue) 
     assert len(profiles()) == 1
     QueueMembership.objects.filter(agent=anna).delete()
     assert len(profiles()) == 2
+
+
+def test_a_membership_given_to_another_makes_two_agents_of_another_kind(line: Queue) -> None:
+    anna, _ = (scene.agent(name, serves=line) for name in ("anna", "bert"))
+    cleo = scene.agent("cleo")
+    membership = QueueMembership.objects.get(agent=anna)
+    membership.agent = cleo
+    membership.save()
+    kinds = dict(Agent.objects.values_list("name", "profile"))
+    assert kinds["cleo"] == kinds["bert"]
+    assert kinds["anna"] != kinds["bert"]
 
 
 def test_who_was_never_looked_at_is_like_nobody(line: Queue) -> None:
