@@ -163,9 +163,11 @@ class Stage:
         )
 
     def nobody_works(self) -> None:
-        from queues.models import Agent  # noqa: PLC0415
+        from django.db import connection  # noqa: PLC0415
 
-        Agent.objects.all().delete()
+        with connection.cursor() as cursor:
+            for table in ("queues_queuemembership", "queues_agentskill", "queues_agent"):
+                cursor.execute(f"DELETE FROM {table}")
         self._working = 0
 
     def let_work(self, agents: int) -> None:
@@ -226,6 +228,7 @@ class Stage:
     @contextmanager
     def _as_in(self, shape: str) -> Iterator[Callable[[], Any]]:
         """Set the stage for a shape; yields what decides once."""
+        from django.db import connection  # noqa: PLC0415
         from django.utils import timezone  # noqa: PLC0415
 
         from conferences.models import CallLeg  # noqa: PLC0415
@@ -250,6 +253,8 @@ class Stage:
             return engine.decide(start, now=timezone.now())
 
         agent_ids = {each: each.get().pk for each in (able, unable)}
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE queues_agent")
         try:
             yield decide
         finally:

@@ -83,6 +83,10 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['agent', 'connected_at'], name='offer_agent'),
         ),
         migrations.AddIndex(
+            model_name='queuemembership',
+            index=models.Index(fields=['queue', 'position', 'agent'], name='queuemembership_position'),
+        ),
+        migrations.AddIndex(
             model_name='queueentry',
             index=models.Index(condition=models.Q(('state', 'waiting')), fields=['queue', 'line', 'rank_at', 'id'], include=('call',), name='queueentry_line'),
         ),

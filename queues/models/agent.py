@@ -168,6 +168,7 @@ class QueueMembership(_OfAnAgent):
     class Meta:
         ordering = ("queue", "penalty", "position")
         constraints = [models.UniqueConstraint(fields=["agent", "queue"], name="queuemembership_once")]
+        indexes = [models.Index(fields=["queue", "position", "agent"], name="queuemembership_position")]
 
     def __str__(self) -> str:
         return f"{self.agent} in {self.queue}"
