@@ -254,7 +254,7 @@ class Stage:
 
         agent_ids = {each: each.get().pk for each in (able, unable)}
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE queues_agent")
+            cursor.execute("VACUUM ANALYZE queues_agent")
         try:
             yield decide
         finally:

@@ -19,8 +19,11 @@ POSTGRES = {
         # psycopg's default timeout of 30 s would hang every web thread while the database is down.
         "pool": {"min_size": 1, "max_size": 8, "timeout": 2},
         "connect_timeout": 3,
-        # A statement, a lock or a forgotten transaction may not hold up the call path for longer than this.
-        "options": ("-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000"),
+        # A statement, a lock or a forgotten transaction may not hold up the call path for longer than this. Compiling
+        # a statement (jit) takes longer than any of ours runs: 17 ms of a routing decision's 28, measured.
+        "options": (
+            "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c jit=off"
+        ),
     },
 }
 
