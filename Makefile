@@ -33,10 +33,10 @@ dev: $(INSTALLED)
 
 # First on SQLite and an embedded broker; then, where the environment names other stores, on those what differs.
 test: $(INSTALLED)
-	env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m pytest -n auto $(ARGS)
+	env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 	@if [ -n "$$DATABASE_URL$$REDIS_URL" ]; then \
 		echo "Again on the stores that the environment names: what differs there."; \
-		$(BIN)/python -m pytest -n auto -m "backend or postgres" $(ARGS); fi
+		$(BIN)/python -m pytest -n auto --dist worksteal -m "backend or postgres" $(ARGS); fi
 
 check: $(INSTALLED)
 	@scripts/check
