@@ -69,7 +69,7 @@ def gather(start: Start, *, now: datetime, depth: int = DEPTH, without: Collecti
     rest = _Rest(takers, queues, now=now, depth=depth)
     busy = [settings[queue_id] for queue_id in {line[0].queue_id for line in takers}]
     there = roll.with_past([*(kind.first for kind in kinds), *rest.agents], busy, now=now)
-    agents = tuple(_within(agent, queues) for agent in there)
+    agents = tuple(roll.within(agent, queues.keys()) for agent in there)
     if any(len(kind.heads) > 1 for kind in kinds):
         queues = {name: replace(queue, main_available=_main_available(name, kinds)) for name, queue in queues.items()}
     state = State(
@@ -162,13 +162,6 @@ def _takers(first: Stay, queue: QueueState, kinds: Iterable[Kind], now: datetime
         if broken_by_agent(kind.first, active_calls=0, now=secs(now)) is None
         and broken_by_pair(demand, kind.first) is None
     ]
-
-
-def _within(agent: AgentState, queues: Mapping[str, QueueState]) -> AgentState:
-    """Of what he serves only these queues."""
-    if queues.keys() >= agent.memberships.keys():
-        return agent
-    return replace(agent, memberships={name: terms for name, terms in agent.memberships.items() if name in queues})
 
 
 def _main_available(queue_id: str, kinds: Iterable[Kind]) -> int:

@@ -149,18 +149,16 @@ def _state(queue: Queue, now: datetime) -> State:
         served = {uuid.UUID(queue_id) for agent in agents for queue_id in agent.memberships}
         queues += _known_by_their_main_agents(served - {queue.pk}, now)
     known = {each.id for each in queues}
-    return State(
-        now=secs(now), queues=tuple(queues), agents=tuple(_as_he_is(agent, known) for agent in agents), calls=()
-    )
+    members = tuple(_as_he_is(roll.within(agent, known)) for agent in agents)
+    return State(now=secs(now), queues=tuple(queues), agents=members, calls=())
 
 
-def _as_he_is(agent: AgentState, queue_ids: Collection[str]) -> AgentState:
-    """Busy or reserved he has a call in hand; of what he serves only these queues."""
+def _as_he_is(agent: AgentState) -> AgentState:
+    """Busy or reserved he has a call in hand."""
     return replace(
         agent,
         reserved=agent.status == Agent.State.RESERVED,
         active_calls=int(agent.status in (Agent.State.RESERVED, Agent.State.BUSY)),
-        memberships={name: terms for name, terms in agent.memberships.items() if name in queue_ids},
     )
 
 

@@ -5,7 +5,7 @@ The next kind is found from the one before it (a loose scan of the index ``agent
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -129,6 +129,13 @@ def of_kinds(kinds: Collection[Kind], *, now: datetime) -> list[AgentState]:
 def members(queue_id: uuid.UUID, *, now: datetime) -> list[AgentState]:
     """Of a queue, in whatever state."""
     return [_agent(array(said), now) for (said,) in asked(_MEMBERS, [queue_id])]
+
+
+def within(agent: AgentState, queue_ids: Set[str]) -> AgentState:
+    """Of what he serves only these queues."""
+    if queue_ids >= agent.memberships.keys():
+        return agent
+    return replace(agent, memberships={name: terms for name, terms in agent.memberships.items() if name in queue_ids})
 
 
 def _places(words: Collection[Any]) -> str:
