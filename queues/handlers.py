@@ -23,7 +23,9 @@ def on_call_initiated(event: WebhookEvent, now: datetime) -> None:
     """A caller rings one of our numbers, or a phone we dialled begins to ring."""
     leg = CallLeg.objects.get(call_control_id=event.call_control_id)
     if leg.direction == CallLeg.Direction.INCOMING and leg.call_id is None:
-        event.call_id = services.caller_arrived(leg, arrived_at=event.occurred_at, now=now)
+        found = event.source == WebhookEvent.Source.RECONCILE
+        queue_name = str(event.payload.get("adopt_queue") or "") if found else ""
+        event.call_id = services.caller_arrived(leg, arrived_at=event.occurred_at, adopt_queue=queue_name, now=now)
     on_leg_changed(event, now)
 
 
@@ -33,6 +35,11 @@ def on_leg_changed(event: WebhookEvent, now: datetime) -> None:
         services.recognise(leg, event.payload.get("client_state") or "")
     if leg.call_id is not None:
         settle(leg.call_id, now=now)
+
+
+def on_call_answered(event: WebhookEvent, now: datetime) -> None:
+    on_leg_changed(event, now)
+    services.count_answer_in_vain(event.call_control_id)
 
 
 def on_call_enqueued(event: WebhookEvent, now: datetime) -> None:
@@ -194,7 +201,7 @@ def after_read_supervisor(command: Command, now: datetime) -> None:
         his = [seen for seen in command.result or [] if seen["call_control_id"] == command.ordering_key]
         mirror.participants_read(_conference(command), his, version=command.sequence)
         for seen in his:
-            services.supervisor_seen(command, seen, now=now)
+            services.supervisor_seen(seen, call_id=command.call, before=command.sequence, now=now)
     _settle(command, now)
 
 

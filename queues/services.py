@@ -10,22 +10,23 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from conferences import services as mirror
 from conferences import supervision
 from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
 from queues import engine, permissions
-from queues.engine import agents, settle
+from queues.engine import agents, settle, sticky
 from queues.engine.facts import NOT_DIALLED
 from queues.engine.preview import Preview, Standing
 from queues.engine.why import KEPT_FOR
 from queues.errors import NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry, RoutingDecision, RoutingPass
 from queues.routing.relaxation import OpenRing
-from webhooks import journal, outbox, references
+from webhooks import journal, meters, outbox, references
 from webhooks.models import Command, WebhookEvent
 from webhooks.nudge import nudge
+from webhooks.telnyx.records import Queue as TelnyxQueue
 
 # which call, and its lock ------------------------------------------------------------------------------------
 
@@ -68,20 +69,24 @@ def call_of(client_state: str) -> uuid.UUID | None:
 # callers -----------------------------------------------------------------------------------------------------
 
 
-def caller_arrived(leg: CallLeg, *, arrived_at: datetime, now: datetime) -> uuid.UUID:
-    """A call for the queue of the number that was rung; of no queue: a call all the same, to be refused."""
+def caller_arrived(leg: CallLeg, *, arrived_at: datetime, now: datetime, adopt_queue: str = "") -> uuid.UUID:
+    """A call for the queue of the number that was rung; of no queue: a call all the same, to be refused.
+
+    ``adopt_queue`` names the queue of a caller whom the reconciler found, if his number leads to none.
+    """
     number = Number.objects.select_related("queue").filter(number=leg.to_number).first()
+    queue = number.queue if number else Queue.objects.filter(name=adopt_queue).first()
     call = Call.objects.create(
         leg=leg,
-        queue=number.queue if number else None,
+        queue=queue,
         from_number=leg.from_number,
         to_number=leg.to_number,
         arrived_at=arrived_at,
         next_deadline=now,
-        closing_reason="" if number else "unknown_number",
+        closing_reason="" if queue else "unknown_number",
     )
     mirror.assign_leg(leg, call_id=call.pk, role=Role.CUSTOMER)
-    journal.note(call.pk, "arrived", at=now, queue=number.queue.name if number else "")
+    journal.note(call.pk, "arrived", at=now, queue=queue.name if queue else "")
     return call.pk
 
 
@@ -130,6 +135,15 @@ def queue_seen(name: str, payload: Mapping[str, Any], now: datetime) -> None:
     known = {field: value for field, value in seen.items() if isinstance(value, int) and value >= 0}
     if known:
         Queue.objects.filter(name=name).update(mirrored_at=now, **known)
+
+
+def queues_seen(there: Iterable[TelnyxQueue], *, now: datetime) -> None:
+    """What Telnyx's list says of its queues; one that is not in it is empty (CONTRACT §6)."""
+    seen = {queue.name: queue for queue in there}
+    for name, queue in seen.items():
+        size, wait = queue.current_size, queue.average_wait_time_secs
+        figures = {"telnyx_queue_id": queue.id, "current_size": size, "average_wait_time_secs": wait}
+        Queue.objects.filter(name=name).update(mirrored_at=now, **figures)
 
 
 def enqueue_with_another_size(command: Command, *, now: datetime) -> None:
@@ -184,7 +198,7 @@ def requeue(call: Call, *, now: datetime, queue: Queue | None = None) -> QueueEn
             ended_at=now,
         )
     goal = queue or last.queue
-    entry = QueueEntry.objects.create(
+    entry = QueueEntry(
         call=call,
         queue=goal,
         number=last.number + 1,
@@ -193,6 +207,8 @@ def requeue(call: Call, *, now: datetime, queue: Queue | None = None) -> QueueEn
         priority=last.priority,
         required_skills=goal.required_skills,
     )
+    sticky.prefer(entry, now=now)
+    entry.save()
     journal.note(call.pk, "requeued", at=now, queue=goal.name)
     nudge("queues.route", goal.pk)
     return entry
@@ -217,6 +233,18 @@ def refused(offer: Offer, *, at: datetime) -> None:
 def not_dialled(offer: Offer, *, at: datetime) -> None:
     """Telnyx was in no state to dial: the offer is taken back, and the agent's phone is not to blame."""
     Offer.objects.filter(pk=offer.pk, rescinded_at__isnull=True).update(rescinded_at=at, rescind_reason=NOT_DIALLED)
+
+
+def count_answer_in_vain(call_control_id: str) -> None:
+    """An agent has answered what was over by then: another of those rung was faster, or nobody is there any more."""
+    answered = Offer.objects.filter(leg__call_control_id=call_control_id, leg__answered_at__gte=F("ended_at"))
+    match answered.filter(connected_at__isnull=True).values_list("state", flat=True).first():
+        case None:
+            pass
+        case Offer.State.SUPERSEDED:
+            meters.double_answer_prevented_total.inc_on_commit()
+        case _:
+            meters.late_answer_total.inc_on_commit()
 
 
 def conference_known(offer: Offer, conference: Mapping[str, Any], *, now: datetime) -> None:
@@ -300,11 +328,16 @@ def read_supervisor_back(command: Command, *, now: datetime) -> None:
     supervision.read_back(command, now=now)
 
 
-def supervisor_seen(command: Command, seen: Mapping[str, Any], *, now: datetime) -> None:
-    """Who whispers to others than he was told to is taken off the call."""
-    session = SupervisionSession.objects.get(pk=command.subject)
-    if not supervision.whispers_as_told(session, seen, before=command.sequence):
-        _stop_listening(session.pk, "whisper_mismatch", now=now)
+def supervisor_seen(seen: Mapping[str, Any], *, call_id: uuid.UUID, before: int, now: datetime) -> bool:
+    """Who whispers to others than he was told to, by a command older than ``before``, is taken off the call.
+
+    True if that was done now; False too for a participant who is no supervisor.
+    """
+    sessions = SupervisionSession.objects.filter(call_id=call_id, leg__call_control_id=seen["call_control_id"])
+    session = sessions.first()
+    if session is None or supervision.whispers_as_told(session, seen, before=before):
+        return False
+    return _stop_listening(session.pk, "whisper_mismatch", now=now)
 
 
 def supervision_refused(session: SupervisionSession, command: Command, *, now: datetime) -> None:
@@ -322,9 +355,9 @@ def end_listening(session_id: uuid.UUID, *, now: datetime) -> None:
             settle(session.call_id, now=now)
 
 
-def _stop_listening(session_id: uuid.UUID, reason: str, *, now: datetime) -> None:
+def _stop_listening(session_id: uuid.UUID, reason: str, *, now: datetime) -> bool:
     going_on = SupervisionSession.objects.filter(pk=session_id, stopped_at__isnull=True, ended_at__isnull=True)
-    going_on.update(stopped_at=now, end_reason=reason)
+    return bool(going_on.update(stopped_at=now, end_reason=reason))
 
 
 # agents ------------------------------------------------------------------------------------------------------

@@ -108,8 +108,10 @@ def take_over(call_id: uuid.UUID, request: Request) -> SupervisionSession:
         session = _session_of(call, user)
         if session is None or session.state != SupervisionSession.State.ACTIVE:
             raise QueueError("not_in_conversation", "Monitor, whisper or barge first; then take over.")
-        if _live_sessions(call).filter(took_over_at__isnull=False).exists():
-            raise QueueError("taken_over", "Somebody has taken this call over already.")
+        if (
+            owned := _live_sessions(call).filter(took_over_at__isnull=False).select_related("supervisor").first()
+        ) is not None:
+            raise QueueError("taken_over", f"{owned.supervisor} has taken this call over already.")
         if services.connected_offer(call) is None:
             raise QueueError("no_conversation", "No agent talks with this caller; there is nothing to take over.")
         session.role, session.took_over_at = Mode.TAKEOVER, request.now

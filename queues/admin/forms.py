@@ -33,9 +33,9 @@ RULES_HELP = (
     f"Limits are {', '.join(PENALTY_LIMITS)}. {RULES_LIKE}; [] for the same ones all the time."
 )
 STICKY_HELP = (
-    "A caller waits up to hold_seconds for the agent he prefers, who goes first whatever the strategy; a preference "
-    f"older than max_age seconds does not count. {STICKY_LIKE}; null for not at all. For manage.py route only: calls "
-    "are not given a preferred agent yet."
+    "Calls from a number are kept for the agent who last talked with it: he is asked first, whatever the strategy, "
+    "and while he is coming back soon a call waits for him, up to hold_seconds. What was said more than max_age "
+    f"seconds ago does not count. {STICKY_LIKE}; null for not at all."
 )
 HELP = {
     "strategy": "Which of the free agents is asked first; among equals, whoever has been idle longest. "

@@ -67,6 +67,8 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
                 until = now + timedelta(seconds=queue.wrap_up_secs)
                 return handled | {"state": State.WRAP_UP, "reason": "", "wrap_up_until": until}
             return handled | {"state": State.AVAILABLE, "reason": "", "available_since": now}
+        case Offer.State.EXPIRED if offer.won_at is not None:
+            return restored  # he had answered: it was we who did not bring them together in time
         case Offer.State.DECLINED | Offer.State.EXPIRED:
             return restored | {"ready_at": now + COOL_DOWN}
         case Offer.State.TIMED_OUT:

@@ -10,26 +10,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from queues.engine import fronts, roll
-from queues.engine.fronts import Stay, Stretch
+from queues.engine.fronts import Line, Stretch
 from queues.engine.roll import Kind
-from queues.engine.states import count_members, queue_state, routing_settings, secs, waiting_call, waiting_calls
-from queues.models import Queue, QueueMembership
+from queues.engine.states import queue_states, secs
+from queues.models import QueueMembership
 from queues.routing import heads
-from queues.routing.eligibility import broken_by_agent, broken_by_pair, demand_of
+from queues.routing.eligibility import DECLINED, broken_by_agent, broken_by_pair, demand_of
 from queues.routing.floor import PLENTY
 from queues.routing.heads import AgentsBehind, Behind, CallsBehind
 from queues.routing.one_pass import PassResult
-from queues.routing.snapshot import AgentState, QueueState, State
+from queues.routing.snapshot import AgentState, QueueState, State, WaitingCall
 from queues.routing.strategies import IDLE, POSITION
 
 ALL_FREE = 50  # up to so many free agents, every one of them is looked at
 NOBODYS = 20  # of the calls that nobody free may take so many are looked at, to say why
-DEPTH = max(3, PLENTY)  # one to be served, one to be left over, one to see who comes behind
+OF_A_LINE = 2  # calls: one to be served, one to be left over
+OF_A_KIND = PLENTY  # agents: as many as may matter to a promise's gate, and never less than three
 DEEPER = 4
 
 BEGINNING, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-
-Takers = Mapping[tuple[Stay, ...], Sequence[Kind]]  # by line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,41 +52,29 @@ class Gathered:
         return heads.suffices(self.state, result, self.behind)
 
 
-def gather(start: Start, *, now: datetime, depth: int = DEPTH, without: Collection[str] = ()) -> Gathered:
-    """The state of where it starts and of all queues that have to do with that now. ``without``: stays to leave out.
+def gather(start: Start, *, now: datetime, times: int = 1, without: Collection[str] = ()) -> Gathered:
+    """The state of where it starts and of all queues that have to do with that now.
 
     Two queues have to do with each other if somebody free serves both and may take a call of either. A call in the
-    state is a waiting stay (its id is the entry's). Of each line the first ``depth`` calls are read if anybody free
-    may take them; of agents who are alike the first ``depth``, if there are many.
+    state is a waiting stay (its id is the entry's). ``times`` as many heads are read as usually suffice; ``without``
+    are stays to leave out.
     """
-    kinds, is_whole = _kinds(now=now, depth=depth)
-    begin = _begin(start, kinds)
-    served = {queue_id for kind in kinds for queue_id in kind.first.memberships}
-    settings = routing_settings(None if begin is None else served.union(begin))
-    queues, takers = _reached(settings if begin is None else begin, settings, kinds, now=now, depth=depth)
-    kinds = [kind for kind in kinds if not queues.keys().isdisjoint(kind.first.memberships)]
-    rest = _Rest(takers, queues, now=now, depth=depth)
-    busy = [settings[queue_id] for queue_id in {line[0].queue_id for line in takers}]
-    there = roll.with_past([*(kind.first for kind in kinds), *rest.agents], busy, now=now)
-    agents = tuple(roll.within(agent, queues.keys()) for agent in there)
-    if any(len(kind.heads) > 1 for kind in kinds):
-        queues = {name: replace(queue, main_available=_main_available(name, kinds)) for name, queue in queues.items()}
+    kinds, is_whole = roll.free(ALL_FREE, depth=times * OF_A_KIND, now=now)
+    reached = _reach(_begin(start, kinds), kinds, now=now, depth=times * OF_A_LINE)
+    rest = _Rest(reached, now=now, depth=times * OF_A_KIND)
+    calls = [call for call in _calls(reached) if call.id not in without]
+    agents = [*_agents(reached), *rest.agents]
+    preferred = {call.preferred_agent for call in calls if call.preferred_agent and reached.queues[call.queue].sticky}
+    agents += roll.named(preferred - {agent.id for agent in agents}, now=now)
+    busy = [reached.queues[queue_id] for queue_id in {line.first.queue for line in reached.takers}]
+    there = roll.with_past(agents, busy, now=now)
     state = State(
         now=secs(now),
-        queues=tuple(queues.values()),
-        agents=agents,
-        calls=tuple(waiting_calls(_stays(takers, queues, without), now)),
+        queues=tuple(reached.queues.values() if is_whole else _counted(reached)),
+        agents=tuple(roll.within(agent, reached.queues.keys()) for agent in there),
+        calls=tuple(calls),
     )
-    behind: tuple[Behind, ...] = (*_calls_behind(takers, now=now, depth=depth), *rest.behind())
-    return Gathered(state=state, behind=behind, is_whole=is_whole)
-
-
-def _kinds(*, now: datetime, depth: int) -> tuple[list[Kind], bool]:
-    """Up to ALL_FREE agents each is a kind of his own: nobody is left out, which is the second word."""
-    if few := roll.everybody_free(ALL_FREE, now=now):
-        return [Kind(profile="", heads=(agent,), goes_on=False) for agent in few], True
-    kinds = roll.kinds(depth=depth, now=now)
-    return kinds, not kinds
+    return Gathered(state=state, behind=(*_calls_behind(reached), *rest.behind()), is_whole=is_whole)
 
 
 def _begin(start: Start, kinds: Sequence[Kind]) -> Collection[str] | None:
@@ -116,74 +103,116 @@ def _helped_elsewhere(freed: AgentState, kinds: Iterable[Kind]) -> set[str]:
     }
 
 
-def _reached(
-    begin: Iterable[str], settings: Mapping[str, Queue], kinds: Sequence[Kind], *, now: datetime, depth: int
-) -> tuple[dict[str, QueueState], Takers]:
-    """The queues to look at, with who may take the calls of each of their lines."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reached:
+    """The queues to look at. ``takers``: of each of their lines, the kinds of free agents who may take it.
+    ``favourers``: calls that prefer somebody free. ``serving``: the kinds who are ready, by queue."""
+
+    queues: Mapping[str, QueueState]
+    takers: Mapping[Line, Sequence[Kind]]
+    favourers: Sequence[WaitingCall]
+    kinds: Sequence[Kind]
+    serving: Mapping[str, Sequence[Kind]]
+
+
+def _reach(begin: Collection[str] | None, kinds: Sequence[Kind], *, now: datetime, depth: int) -> _Reached:
+    """Those it begins with (None: all), and all that somebody free serves who may take a call of one of them."""
+    serving: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        if broken_by_agent(kind.first, active_calls=0, now=secs(now)) is None:
+            for queue_id in kind.first.memberships:
+                serving.setdefault(queue_id, []).append(kind)
     queues: dict[str, QueueState] = {}
-    takers: dict[tuple[Stay, ...], Sequence[Kind]] = {}
-    fresh = set(begin) & settings.keys()
-    while fresh:
-        queues |= {name: queue_state(settings[name], members=count_members(settings[name])) for name in fresh}
-        stretches = [stretch for name in fresh for stretch in _stretches(queues[name], now)]
-        found = list(fronts.of_lines(stretches, depth=depth))
-        takers |= {line: _takers(line[0], queues[line[0].queue_id], kinds, now) for line in found}
-        reached = {name for line in found for kind in takers[line] for name in kind.first.memberships}
-        fresh = reached & settings.keys() - queues.keys()
-    return queues, takers
+    takers: dict[Line, Sequence[Kind]] = {}
+    favourers: list[WaitingCall] = []
+    fresh, seen = begin, set[str]()
+    while fresh is None or fresh:
+        found = queue_states(fresh)
+        cuts = [cut for queue in found.values() for cut in _cuts(queue, now)]
+        front = fronts.read(found.keys(), cuts, depth=depth, now=now)
+        queues |= found
+        takers |= {line: _takers(line.first, found, serving, now) for line in front.lines}
+        favourers += front.favourers
+        seen |= found.keys() | set(fresh or ())
+        fresh = {name for line in front.lines for kind in takers[line] for name in kind.first.memberships} - seen
+    return _Reached(queues=queues, takers=takers, favourers=favourers, kinds=kinds, serving=serving)
 
 
-def _stretches(queue: QueueState, now: datetime) -> Iterator[Stretch]:
-    second = now.replace(microsecond=0) + timedelta(seconds=1)
-    found = heads.stretches(queue)
-    for shortest, longest in found:
-        yield Stretch(
-            queue_id=queue.id,
-            since=BEGINNING if longest is None else second - timedelta(seconds=longest),
-            until=second - timedelta(seconds=shortest) if shortest else END,
-            is_cut=len(found) > 1,
-        )
-
-
-def _takers(first: Stay, queue: QueueState, kinds: Iterable[Kind], now: datetime) -> list[Kind]:
-    """The kinds of free agents who may take the first call of a line, and with it any other."""
-    serving = [kind for kind in kinds if queue.id in kind.first.memberships]
+def _takers(
+    first: WaitingCall, queues: Mapping[str, QueueState], kinds: Mapping[str, Sequence[Kind]], now: datetime
+) -> list[Kind]:
+    """Who may take the first call of a line, or has only declined it, and with it may take any other."""
+    queue, serving = queues[first.queue], kinds.get(first.queue, ())
+    if not serving:
+        return []
     demand = demand_of(
-        waiting_call(first, now),
+        first,
         queue,
         now=secs(now),
         members=queue.member_count or len(serving),
         own_penalties={kind.first.memberships[queue.id].penalty for kind in serving},
         preferred=None,
     )
-    return [
-        kind
-        for kind in serving
-        if broken_by_agent(kind.first, active_calls=0, now=secs(now)) is None
-        and broken_by_pair(demand, kind.first) is None
-    ]
+    return [kind for kind in serving if broken_by_pair(demand, kind.first) in (None, DECLINED)]
 
 
-def _main_available(queue_id: str, kinds: Iterable[Kind]) -> int:
-    """Free members of penalty 0; of each kind at least as many as there may be to matter, since depth >= PLENTY."""
-    serving = ((kind, kind.first.memberships.get(queue_id)) for kind in kinds)
-    return sum(
-        len(kind.heads) for kind, terms in serving if terms is not None and terms.penalty == 0 and not terms.paused
-    )
+def _calls(reached: _Reached) -> Iterable[WaitingCall]:
+    """The first of each line that somebody may take, and those that prefer somebody who is free; of the other lines
+    the very first, some of them."""
+    queues, takers = reached.queues, reached.takers
+    nobodys = [line.first for line, able in takers.items() if not able]
+    nobodys.sort(key=lambda first: (-queues[first.queue].weight, -first.priority, first.enqueued_at, first.id))
+    wanted = [call for line, able in takers.items() if able for call in line.calls]
+    wanted += nobodys[:NOBODYS]
+    wanted += (call for call in reached.favourers if call.queue in queues)
+    return {call.id: call for call in wanted}.values()
+
+
+def _agents(reached: _Reached) -> Iterator[AgentState]:
+    """All who serve one of the queues; of those who are more than their heads, the first."""
+    for kind in reached.kinds:
+        if not reached.queues.keys().isdisjoint(kind.first.memberships):
+            yield from kind.heads[:1] if kind.goes_on else kind.heads
+
+
+def _counted(reached: _Reached) -> Iterator[QueueState]:
+    """The queues, with their free members of penalty 0; of each kind at least as many as there may be to matter."""
+    for queue_id, queue in reached.queues.items():
+        serving = ((kind, kind.first.memberships[queue_id]) for kind in reached.serving.get(queue_id, ()))
+        count = sum(len(kind.heads) for kind, terms in serving if terms.penalty == 0 and not terms.paused)
+        yield replace(queue, main_available=count)
+
+
+def _calls_behind(reached: _Reached) -> Iterator[CallsBehind]:
+    for line, able in reached.takers.items():
+        if able and line.next_at is not None:
+            yield CallsBehind(calls=frozenset(call.id for call in line.calls), enqueued_at=line.next_at)
+
+
+def _cuts(queue: QueueState, now: datetime) -> Iterator[Stretch]:
+    """Where its rules let the younger overtake, the stretches of waiting time in which they do not."""
+    second = now.replace(microsecond=0) + timedelta(seconds=1)
+    found = heads.stretches(queue)
+    for shortest, longest in found if len(found) > 1 else ():
+        yield Stretch(
+            queue_id=queue.id,
+            since=BEGINNING if longest is None else second - timedelta(seconds=longest),
+            until=second - timedelta(seconds=shortest) if shortest else END,
+        )
 
 
 class _Rest:
     """Of the kinds whom somebody waits for: as many more as a queue's strategy may have to choose among."""
 
-    def __init__(self, takers: Takers, queues: Mapping[str, QueueState], *, now: datetime, depth: int) -> None:
-        self._queues = queues
+    def __init__(self, reached: _Reached, *, now: datetime, depth: int) -> None:
+        self._queues = reached.queues
         self._heads: dict[tuple[Kind, str], tuple[Sequence[AgentState], bool]] = {}
-        wanted = {(kind, line[0].queue_id) for line, able in takers.items() for kind in able if len(kind.heads) > 1}
-        by = {pair: heads.ordered_by(queues[pair[1]]) for pair in wanted}
+        wanted = {(kind, line.first.queue) for line, able in reached.takers.items() for kind in able if kind.goes_on}
+        by = {pair: heads.ordered_by(self._queues[pair[1]]) for pair in wanted}
         positions = [pair for pair, order in by.items() if order == POSITION]
         found = roll.by_position(positions, depth=depth, now=now)
         self._heads |= {pair: (first, len(first) == depth) for pair, first in found.items() if pair in by}
-        self._heads |= {pair: (pair[0].heads, pair[0].goes_on) for pair, order in by.items() if order == IDLE}
+        self._heads |= {pair: (pair[0].heads, True) for pair, order in by.items() if order == IDLE}
         entire = roll.of_kinds({kind for (kind, _), order in by.items() if not order}, now=now)
         known = {kind.first.id for kind, _ in wanted}
         more = [*entire, *(agent for first, _ in self._heads.values() for agent in first)]
@@ -194,18 +223,3 @@ class _Rest:
             last = heads.place(first[-1], self._queues[queue_id]) if first else None
             if goes_on and last is not None:
                 yield AgentsBehind(agents=frozenset(agent.id for agent in first), queue=queue_id, place=last)
-
-
-def _stays(takers: Takers, queues: Mapping[str, QueueState], without: Collection[str]) -> Sequence[Stay]:
-    """The first calls of each line that somebody may take; of the others the very first, some of them."""
-    nobodys = [line[0] for line, able in takers.items() if not able]
-    nobodys.sort(key=lambda first: (-queues[first.queue_id].weight, -first.priority, first.rank_at))
-    wanted = [stay for line, able in takers.items() if able for stay in line]
-    return [stay for stay in wanted + nobodys[:NOBODYS] if stay.id not in without]
-
-
-def _calls_behind(takers: Takers, *, now: datetime, depth: int) -> Iterator[CallsBehind]:
-    for line, able in takers.items():
-        if able and len(line) == depth:
-            last = waiting_call(line[-1], now)
-            yield CallsBehind(calls=frozenset(stay.id for stay in line), enqueued_at=last.enqueued_at)

@@ -17,7 +17,7 @@ from queues.models import Agent, Queue, QueueEntry, QueueMembership
 from queues.routing.floor import strategy_of, weighs_pairs
 from queues.routing.outlook import Outlook, Qualified, outlook
 from queues.routing.relaxation import OpenGate, OpenRing, OpenWindow, gate_of, ring_of, window_of
-from queues.routing.snapshot import AgentState, QueueState, State, WaitingCall
+from queues.routing.snapshot import AgentState, QueueState, State, Sticky, WaitingCall
 from queues.routing.strategies import Strategy
 
 WAITS = (0, 30, 60)  # seconds
@@ -62,10 +62,25 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """The agent who last talked with the caller, while the queue keeps its calls for such agents.
+
+    ``serves``: he is in the queue and not paused there. ``until``: when the call stops waiting for him, or did.
+    """
+
+    agent: Agent
+    talked_at: datetime | None
+    serves: bool
+    until: int
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a waiting call asks for at this moment, and when it next asks for less; instants in seconds since 1970.
 
     ``window`` None: penalties do not count in a queue of so few. ``gate`` None: the queue promises nothing.
+    ``preference`` None: the call is anybody's.
     """
 
     queue: Queue
@@ -75,6 +90,7 @@ class Standing:
     ring: OpenRing
     window: OpenWindow | None
     gate: OpenGate | None
+    preference: Preference | None
 
 
 def preview(queue: Queue, required_skills: Mapping[str, int], *, now: datetime) -> Preview:
@@ -109,6 +125,23 @@ def standing(entry: QueueEntry, *, now: datetime) -> Standing:
         ring=ring_of(call, queue, at),
         window=opened if counts else None,
         gate=gate_of(call, queue, at, penalties=penalties),
+        preference=_preference(entry, queue.sticky, at),
+    )
+
+
+def _preference(entry: QueueEntry, sticky: Sticky | None, at: int) -> Preference | None:
+    agent, talked_at = entry.preferred_agent, entry.preferred_agent_at
+    if sticky is None or agent is None or not sticky.is_recent(secs(talked_at) if talked_at else None, now=at):
+        return None
+    until = secs(entry.rank_at) + sticky.hold_seconds
+    if sticky.max_age is not None and talked_at is not None:
+        until = min(until, secs(talked_at) + sticky.max_age + 1)
+    return Preference(
+        agent=agent,
+        talked_at=talked_at,
+        serves=QueueMembership.objects.filter(agent=agent, queue=entry.queue_id, paused=False).exists(),
+        until=until,
+        is_over=until <= at,
     )
 
 
@@ -144,7 +177,7 @@ def _prospects(ranked: Iterable[Qualified], by_id: Mapping[str, Agent]) -> Itera
 def _state(queue: Queue, now: datetime) -> State:
     """The queue first; the others that its members serve only where they have a say, in promise's gate."""
     queues = [queue_state(queue)]
-    agents = roll.with_past(roll.members(queue.pk, now=now), [queue], now=now)
+    agents = roll.with_past(roll.members(queue.pk, now=now), queues, now=now)
     if weighs_pairs(queues[0]):
         served = {uuid.UUID(queue_id) for agent in agents for queue_id in agent.memberships}
         queues += _known_by_their_main_agents(served - {queue.pk}, now)

@@ -13,13 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from queues.engine import agents
-from queues.engine.gather import DEEPER, DEPTH, Gathered, Start, gather
+from queues.engine.gather import DEEPER, Gathered, Start, gather
 from queues.engine.limits import LEG_LIMIT_SECS, RING_GRACE
 from queues.engine.why import Reasons
 from queues.models import Agent, Call, Offer, Queue, QueueEntry
 from queues.routing import one_pass
 from queues.routing.snapshot import State
-from webhooks import journal, outbox, references
+from webhooks import breaker, dispatch, journal, meters, outbox, references
 from webhooks.models import Command
 
 logger = logging.getLogger(__name__)
@@ -39,18 +39,18 @@ def route_for_agent(agent_id: uuid.UUID, *, now: datetime) -> int:
 
 def route_all(*, now: datetime) -> int:
     """The sweeper's: every queue, whatever nudge was lost, and whatever opens by the mere passing of time."""
-    return _run(Start(), now)
+    return _run(Start(), now) if QueueEntry.objects.waiting().exists() else 0
 
 
 def decide(start: Start, *, now: datetime, without: Collection[str] = ()) -> tuple[Gathered, one_pass.PassResult]:
     """What a pass would do now, and on what: as it would be if everything were looked at."""
-    depth = DEPTH
+    times = 1
     while True:
-        gathered = gather(start, now=now, depth=depth, without=without)
+        gathered = gather(start, now=now, times=times, without=without)
         result = one_pass.assign(gathered.state)
         if gathered.suffices(result):
             return gathered, result
-        depth *= DEEPER
+        times *= DEEPER
 
 
 def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
@@ -60,7 +60,13 @@ def live_state(queue_id: uuid.UUID, *, now: datetime) -> State:
 
 
 def _run(start: Start, now: datetime) -> int:
-    """Decide and claim; where something was taken meanwhile, or a call cannot be offered, once more on the rest."""
+    """Decide and claim; where something was taken meanwhile, or a call cannot be offered, once more on the rest.
+
+    Nothing is offered while Telnyx does not answer, or before our rows have been compared with it after a time of
+    darkness: callers wait where they are, with their music, and the sweeper's pass finds them in the rows.
+    """
+    if breaker.is_open() or not dispatch.is_open():
+        return 0
     made, without = 0, set[str]()
     for _ in range(TRIES):
         gathered, result = decide(start, now=now, without=without)
@@ -139,6 +145,8 @@ def _offer(entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, n
     except IntegrityError:
         raise _NotToBeOffered from None
     reasons.are_kept()
+    free_since = max(offer.entry.entered_at, offer.agent_available_since or offer.entry.entered_at)
+    meters.offer_delay_seconds.observe(max(0.0, (now - free_since).total_seconds()))
 
 
 def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> Offer:

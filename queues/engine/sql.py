@@ -1,51 +1,117 @@
-"""Questions that the ORM cannot ask, the same for SQLite and Postgres but for what makes and reads JSON arrays."""
+"""Questions that the ORM cannot ask, or not in one go: several in one round trip, each answered in texts.
 
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+The two databases differ in a few words, which are a ``Dialect``'s. An answer's row is one text, of fields with tabs
+between them or of such rows with newlines between them; none of our values holds either.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from queues.models import Queue
-
-_WORDS = {
-    "postgresql": {"all_of": "json_agg", "array": "json_build_array", "key": "heads -> 0 ->> 0"},
-    "sqlite": {"all_of": "json_group_array", "array": "json_array", "key": "json_extract(heads, '$[0][0]')"},
-}
+from webhooks import prepared
 
 
-def asked(sql: str, words: Iterable[Any], **parts: str) -> list[tuple[Any, ...]]:
-    """The rows of a query. ``parts`` are written into it, ``words`` go beside it."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.format(**_WORDS[connection.vendor], **parts), [_word(word) for word in words])
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+class Dialect:
+    """The words in which databases differ: Postgres's, unless overridden."""
+
+    @staticmethod
+    def epoch(instant: str) -> str:
+        """Seconds since 1970, with their fraction."""
+        return f"extract(epoch FROM {instant})"
+
+    @staticmethod
+    def listed(record: str, between: str = "\n") -> str:
+        return f"string_agg({record}, '{between}')"
+
+    @staticmethod
+    def first_field(records: str) -> str:
+        return f"split_part({records}, '\t', 1)"
+
+
+class _SQLite(Dialect):
+    @staticmethod
+    def epoch(instant: str) -> str:
+        return f"(strftime('%%s', substr({instant}, 1, 19)) || substr({instant}, 20))"
+
+    @staticmethod
+    def listed(record: str, between: str = "\n") -> str:
+        return f"group_concat({record}, '{between}')"
+
+    @staticmethod
+    def first_field(records: str) -> str:
+        return f"substr({records}, 1, instr({records}, '\t') - 1)"
+
+
+def record(*fields: str) -> str:
+    return " || '\t' || ".join(fields)
+
+
+def or_empty(field: str) -> str:
+    return f"coalesce(CAST({field} AS text), '')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """``select`` writes a query of one column, ``answer``, for a dialect and ``variants``; ``words`` go beside it."""
+
+    select: Callable[..., str]
+    words: Sequence[Any] = ()
+    variants: tuple[int, ...] = ()
+
+
+def asked(*questions: Question) -> list[list[str]]:
+    """The rows that answer each of them, in one round trip."""
+    answers: list[list[str]] = [[] for _ in questions]
+    statement = _statement(connection.vendor, tuple((each.select, each.variants) for each in questions))
+    with prepared.cursor() as cursor:
+        cursor.execute(statement, [_word(word) for each in questions for word in each.words])
+        for number, row in cursor.fetchall():
+            answers[number].append(row)
+    return answers
+
+
+@lru_cache(maxsize=500)
+def _statement(vendor: str, selects: Sequence[tuple[Callable[..., str], tuple[int, ...]]]) -> str:
+    dialect = _SQLite() if vendor == "sqlite" else Dialect()
+    parts = (
+        f"SELECT {number}, answer FROM ({select(dialect, *variants)}) AS question_{number}"
+        for number, (select, variants) in enumerate(selects)
+    )
+    return "\nUNION ALL\n".join(parts)
 
 
 def _word(value: Any) -> Any:
     """As this database takes it."""
-    match value:
-        case UUID():
-            return Queue._meta.pk.get_db_prep_value(value, connection)
-        case datetime():
-            return connection.ops.adapt_datetimefield_value(value)
+    if connection.vendor == "sqlite":
+        match value:
+            case UUID():
+                return Queue._meta.pk.get_db_prep_value(value, connection)
+            case datetime():
+                return connection.ops.adapt_datetimefield_value(value)
     return value
 
 
-def array(said: Any) -> list[Any]:
-    """A JSON array of the query's; an empty one may be NULL."""
-    found: list[Any] = json.loads(said or "[]") if said is None or isinstance(said, str) else said
-    return found
+def places(count: int) -> str:
+    """Where so many words go."""
+    return ", ".join(["%s"] * count)
 
 
-def instant(said: str) -> datetime:
-    """An instant in JSON; SQLite writes UTC and does not say so."""
-    moment = datetime.fromisoformat(said)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def ident(said: str) -> str:
+    """An id, as a state has it."""
+    return said if len(said) == 36 else str(UUID(said))
 
 
-def ident(said: Any) -> str:
-    """An id, as a state has it. Postgres writes it so in JSON."""
-    return said if isinstance(said, str) and len(said) == 36 else str(said if isinstance(said, UUID) else UUID(said))
+def floor(said: str) -> int:
+    """Whole seconds of an ``epoch``, the last that was over."""
+    return int(said.partition(".")[0])
+
+
+def ceiling(said: str) -> int:
+    whole, _, fraction = said.partition(".")
+    return int(whole) + bool(fraction.strip("0"))

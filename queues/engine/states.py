@@ -1,72 +1,95 @@
 """Queues and waiting calls as a pass sees them. Times are whole seconds since 1970."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+import json
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
-from types import MappingProxyType
+from functools import lru_cache
 from typing import Any
 
-from queues.engine.fronts import Stay
-from queues.models import Offer, Queue, QueueEntry
+from queues.engine.sql import Dialect, Question, asked, ident, or_empty, places, record
+from queues.models import Queue, QueueEntry, QueueMembership
 from queues.routing.snapshot import PenaltyRule, QueueState, Ring, Sticky, WaitingCall
 
-DECLINE_EXCLUSION = timedelta(seconds=60)  # who declined or missed it is not offered that call again until then
 
-NOBODY: Mapping[str, int] = MappingProxyType({})
-
-_SETTINGS = (
-    "strategy",
-    "weight",
-    "scoring",
-    "aging_seconds_per_point",
-    "idle_basis",
-    "rings",
-    "penalty_rules",
-    "min_penalty",
-    "max_penalty",
-    "raise_penalty",
-    "penalty_members_limit",
-    "sticky",
-    "last_offered_position",
-    "promise_secs",
-    "beta",
-)
+def _number(said: str) -> int | None:
+    return int(said) if said else None
 
 
-def routing_settings(queue_ids: Collection[str] | None) -> dict[str, Queue]:
-    """The queues by id, or with None all there are, with what a pass asks of them."""
-    rows = Queue.objects.only(*_SETTINGS).order_by()
-    return {str(queue.pk): queue for queue in (rows if queue_ids is None else rows.filter(pk__in=queue_ids))}
+def _json(said: str) -> Any:
+    return json.loads(said) if said else None
 
 
-def queue_state(queue: Queue, *, members: int | None = None) -> QueueState:
-    """``members``: how many it has, in whatever state; None if all of them will be in the state."""
-    return QueueState(
-        id=str(queue.pk),
-        strategy=queue.strategy,
-        weight=queue.weight,
-        scoring=queue.scoring,
-        aging_seconds_per_point=queue.aging_seconds_per_point,
-        idle_basis=queue.idle_basis,
-        rings=tuple(_ring(ring) for ring in queue.rings),
-        penalty_rules=tuple(_penalty_rule(rule) for rule in queue.penalty_rules),
-        min_penalty=queue.min_penalty,
-        max_penalty=queue.max_penalty,
-        raise_penalty=queue.raise_penalty,
-        penalty_members_limit=queue.penalty_members_limit,
-        sticky=Sticky(**queue.sticky) if queue.sticky else None,
-        last_offered_position=queue.last_offered_position,
-        promise_secs=queue.promise_secs,
-        beta=Fraction(queue.beta),
-        member_count=members,
+_SETTINGS: Mapping[str, Callable[[str], Any]] = {
+    "strategy": str,
+    "weight": int,
+    "scoring": str,
+    "aging_seconds_per_point": int,
+    "idle_basis": str,
+    "rings": _json,
+    "penalty_rules": _json,
+    "min_penalty": _number,
+    "max_penalty": _number,
+    "raise_penalty": _number,
+    "penalty_members_limit": int,
+    "sticky": _json,
+    "last_offered_position": _number,
+    "promise_secs": int,
+    "beta": Fraction,
+}
+
+
+def queue_states(queue_ids: Collection[str] | None) -> dict[str, QueueState]:
+    """These queues, or with None all there are, with as many members as ``penalty_members_limit`` asks about."""
+    words = [] if queue_ids is None else [uuid.UUID(queue_id) for queue_id in queue_ids]
+    if not words and queue_ids is not None:
+        return {}
+    [told] = asked(Question(select=_queues, variants=(len(words),), words=words))
+    states = (_read(each) for each in told)
+    return {state.id: _with_members(state) for state in states}
+
+
+def queue_state(queue: Queue) -> QueueState:
+    """All its members will be in the state."""
+    return _state(str(queue.pk), {name: getattr(queue, name) for name in _SETTINGS})
+
+
+@lru_cache(maxsize=1000)
+def _read(told: str) -> QueueState:
+    queue_id, *said = told.split("\t")
+    return _state(
+        ident(queue_id), {name: read(word) for (name, read), word in zip(_SETTINGS.items(), said, strict=True)}
     )
 
 
-def count_members(queue: Queue) -> int | None:
-    """As far as ``penalty_members_limit`` asks; None where it asks nothing."""
-    most = queue.penalty_members_limit + 1
-    return len(queue.memberships.order_by().values_list("pk")[:most]) if queue.penalty_members_limit else None
+def _state(queue_id: str, settings: Mapping[str, Any]) -> QueueState:
+    rings, rules, sticky = settings["rings"], settings["penalty_rules"], settings["sticky"]
+    return QueueState(
+        id=queue_id,
+        **{
+            **settings,
+            "rings": tuple(_ring(ring) for ring in rings),
+            "penalty_rules": tuple(_penalty_rule(rule) for rule in rules),
+            "sticky": Sticky(**sticky) if sticky else None,
+            "beta": Fraction(settings["beta"]),
+        },
+    )
+
+
+def _queues(dialect: Dialect, count: int) -> str:
+    one_of = f"WHERE queue.id IN ({places(count)})" if count else ""
+    told = record("queue.id", *(or_empty(f"queue.{name}") for name in _SETTINGS))
+    return f"SELECT {told} AS answer FROM queues_queue AS queue {one_of}"
+
+
+def _with_members(queue: QueueState) -> QueueState:
+    """How many it has, as far as ``penalty_members_limit`` asks."""
+    if not queue.penalty_members_limit:
+        return queue
+    members = QueueMembership.objects.filter(queue=uuid.UUID(queue.id)).order_by()
+    return replace(queue, member_count=len(members.values_list("pk")[: queue.penalty_members_limit + 1]))
 
 
 def _ring(ring: Mapping[str, Any]) -> Ring:
@@ -77,30 +100,18 @@ def _penalty_rule(rule: Mapping[str, Any]) -> PenaltyRule:
     return PenaltyRule(after=rule["after"], sets={name: limit for name, limit in rule.items() if name != "after"})
 
 
-def waiting_calls(stays: Sequence[Stay | QueueEntry], now: datetime) -> Iterator[WaitingCall]:
-    declined: dict[str, dict[str, int]] = defaultdict(dict)
-    recent = Offer.objects.filter(state__in=Offer.TURNED_DOWN, ended_at__gt=now - DECLINE_EXCLUSION).order_by()
-    for call_id, agent_id, ended_at in recent.values_list("call_id", "agent_id", "ended_at"):
-        if ended_at is not None:
-            declined[str(call_id)][str(agent_id)] = secs_up(ended_at + DECLINE_EXCLUSION)
-    for stay in stays:
-        yield waiting_call(stay, now, declined=declined.get(str(stay.call_id), NOBODY))
-
-
-def waiting_call(stay: Stay | QueueEntry, now: datetime, *, declined: Mapping[str, int] = NOBODY) -> WaitingCall:
+def waiting_call(entry: QueueEntry, now: datetime) -> WaitingCall:
+    """Without those who declined it: for questions about one stay."""
     return WaitingCall(
-        id=str(stay.id),
-        queue=str(stay.queue_id),
-        enqueued_at=min(secs(stay.rank_at), secs(now)),
-        priority=stay.priority,
-        required_skills=stay.required_skills,
-        declined=declined,
+        id=str(entry.pk),
+        queue=str(entry.queue_id),
+        enqueued_at=min(secs(entry.rank_at), secs(now)),
+        priority=entry.priority,
+        required_skills=entry.required_skills,
+        preferred_agent=str(entry.preferred_agent_id) if entry.preferred_agent_id else None,
+        preferred_agent_at=secs(entry.preferred_agent_at) if entry.preferred_agent_at else None,
     )
 
 
 def secs(moment: datetime) -> int:
     return int(moment.timestamp())
-
-
-def secs_up(moment: datetime) -> int:
-    return -int(-moment.timestamp() // 1)

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from queues.engine import agents, facts
+from queues.engine import agents, facts, sticky
 from queues.engine.case import Case, left_at
 from queues.engine.limits import CONFIRM_WITHIN, CONNECT_WITHIN, PARTING_UNEXPLAINED
 from queues.models import Offer, Queue, QueueEntry
-from webhooks import journal
+from webhooks import journal, meters
 from webhooks.nudge import nudge
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Truth(Case):
                 queue=offer.entry.queue.name,
                 **({"reason": offer.end_reason} if offer.end_reason else {}),
             )
+            if was in Offer.LIVE and offer.state != Offer.State.SUPERSEDED and _answered_in_vain(offer):
+                meters.late_answer_total.inc_on_commit()
         self._save(offer)
 
     def _note_confirmation(self, offer: Offer) -> None:
@@ -111,6 +113,8 @@ class Truth(Case):
             )
             offer.expires_at = None
             self._save(offer)
+            if offer.state == Offer.State.SUPERSEDED and offer.leg is not None and offer.leg.answered_at is not None:
+                meters.double_answer_prevented_total.inc_on_commit()
 
     def _deadline(self, offer: Offer) -> datetime | None:
         """Fresh on entering confirming and connecting; while it rings, the one it was made with.
@@ -144,7 +148,7 @@ class Truth(Case):
             )
             was = entry.state, entry.outcome
             entry.connected_at, entry.outcome = connected, verdict.outcome
-            entry.ended_at, entry.end_reason = verdict.ended_at, verdict.end_reason
+            entry.ended_at, entry.end_reason = _not_before(entry.entered_at, verdict.ended_at), verdict.end_reason
             if verdict.outcome:
                 entry.state, entry.music_until = QueueEntry.State.ENDED, None
                 for offer in offers:
@@ -227,6 +231,7 @@ class Truth(Case):
             required_skills=after.required_skills if after else queue.required_skills,
             rescued_from=rescued_from,
         )
+        sticky.prefer(entry, now=self.now)
         if self.leg.hangup_at is not None:  # it was over before we heard that it began
             verdict = facts.entry_verdict(
                 connected_at=None,
@@ -236,7 +241,7 @@ class Truth(Case):
                 released_at=self.call.released_at,
             )
             entry.state, entry.outcome = QueueEntry.State.ENDED, verdict.outcome
-            entry.ended_at, entry.end_reason = verdict.ended_at, verdict.end_reason
+            entry.ended_at, entry.end_reason = _not_before(entered_at, verdict.ended_at), verdict.end_reason
         entry.save()
         self.entries.append(entry)
         journal.note(
@@ -259,3 +264,16 @@ class Truth(Case):
                 dropped = offer.ended_at is not None and self._was_dropped(offer, offer.ended_at)
                 if agents.release(offer, offer.entry.queue, dropped=dropped, now=self.now):
                     nudge("queues.agent_freed", offer.agent_id)
+
+
+def _not_before(beginning: datetime, end: datetime | None) -> datetime | None:
+    """A caller may have hung up, by Telnyx's word, before we have written down that he waits: he waited for nothing."""
+    return None if end is None else max(beginning, end)
+
+
+def _answered_in_vain(offer: Offer) -> bool:
+    """Answered, as we learn now, when it was over already."""
+    answered_at, ended_at = offer.leg.answered_at if offer.leg else None, offer.ended_at
+    if offer.connected_at is not None or answered_at is None or ended_at is None:
+        return False
+    return answered_at >= ended_at

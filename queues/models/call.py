@@ -4,7 +4,7 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Q, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Cast, Concat
 
 from conferences.models import CallLeg
@@ -83,6 +83,7 @@ class Call(models.Model):
         indexes = [
             models.Index(fields=["next_deadline"], condition=Q(ended_at__isnull=True), name="call_due"),
             models.Index(fields=["-arrived_at"], name="call_newest"),
+            models.Index(fields=["from_number", "-arrived_at"], name="call_from"),
         ]
 
     def __str__(self) -> str:
@@ -130,6 +131,18 @@ class QueueEntry(models.Model):
         db_persist=True,
         help_text="the same for those of a queue who stand in one line: first come, first served",
     )
+    preferred_agent = models.ForeignKey(
+        "queues.Agent",
+        null=True,
+        blank=True,
+        db_index=False,
+        on_delete=models.SET_NULL,
+        related_name="preferred_by",
+        help_text="who last talked with this caller; asked in sticky queues only",
+    )
+    preferred_agent_at = models.DateTimeField(
+        null=True, blank=True, help_text="when they last talked: the end of it, or its beginning if it went on"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     outcome = models.CharField(max_length=10, choices=Outcome, blank=True, default="")
     end_reason = models.CharField(max_length=60, blank=True, default="")
@@ -157,11 +170,18 @@ class QueueEntry(models.Model):
         indexes = [
             models.Index(
                 fields=["queue", "line", "rank_at", "id"],
-                include=("call",),
+                include=("preferred_agent", "preferred_agent_at"),
                 condition=Q(state="waiting"),
                 name="queueentry_line",
             ),
+            models.Index(
+                fields=["preferred_agent", "state"],
+                condition=Q(preferred_agent__isnull=False),
+                name="queueentry_preferred",
+            ),
             models.Index(fields=["queue", "ended_at"], name="queueentry_ended"),
+            # Empty, and therefore quick to ask whether it is (callcenter.invariants).
+            models.Index(fields=["id"], condition=Q(ended_at__lt=F("entered_at")), name="queueentry_backwards"),
         ]
 
     def __str__(self) -> str:

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from queues.routing.eligibility import broken_by_agent
-from queues.routing.floor import strategy_of
+from queues.routing.eligibility import broken_by_agent, preferred_agent
+from queues.routing.floor import COMING_BACK, strategy_of
 from queues.routing.one_pass import PassResult
-from queues.routing.snapshot import AgentState, QueueState, State
+from queues.routing.snapshot import AgentState, QueueState, State, WaitingCall
 from queues.routing.strategies import IDLE, POSITION, idle_since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsBehind:
-    """A line goes on behind these calls; none of the rest was enqueued before ``enqueued_at``, none prefers an
-    agent."""
+    """A line goes on behind these calls; none of the rest was enqueued before ``enqueued_at``, none may have a free
+    agent because it prefers him."""
 
     calls: frozenset[str]
     enqueued_at: int
@@ -29,7 +29,7 @@ class CallsBehind:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentsBehind:
     """There are more agents like these; none of the rest has a place before ``place`` in the queue, none is
-    preferred by a call."""
+    preferred by a call that he may have."""
 
     agents: frozenset[str]
     queue: str
@@ -83,24 +83,34 @@ def stretches(queue: QueueState) -> Sequence[tuple[int, int | None]]:
 def _left_waiting(state: State, result: PassResult) -> Mapping[str, int]:
     """Since when the calls wait that the pass has left over for no reason of their own."""
     left = set(result.waiting)
+    queues = {queue.id: queue for queue in state.queues}
+    agents = {agent.id: agent for agent in state.agents}
     return {
         call.id: call.enqueued_at
         for call in state.calls
         if call.id in left
-        and call.preferred_agent is None
         and not any(state.now < until for until in call.declined.values())
+        and not _depends_on_one(call, queues[call.queue], agents, state.now)
     }
+
+
+def _depends_on_one(call: WaitingCall, queue: QueueState, agents: Mapping[str, AgentState], now: int) -> bool:
+    """Whether it may have passed others by for the agent it prefers: he was free, or it holds for him."""
+    preferred = agents.get(preferred_agent(call, queue, now=now) or "")
+    if preferred is None or queue.sticky is None:
+        return False
+    holds = preferred.status in COMING_BACK and now - call.enqueued_at < queue.sticky.hold_seconds
+    return holds or preferred.status == "available"
 
 
 def _left_free(state: State, result: PassResult) -> Mapping[str, AgentState]:
     """The agents whom the pass has left over for no reason of their own."""
     offered = {agent_id for assignment in result.assignments for agent_id in assignment.agent_ids}
-    special = {call.preferred_agent for call in state.calls}
-    special.update(name for call in state.calls for name, until in call.declined.items() if state.now < until)
+    declined = {name for call in state.calls for name, until in call.declined.items() if state.now < until}
     return {
         agent.id: agent
         for agent in state.agents
         if agent.id not in offered
-        and agent.id not in special
+        and agent.id not in declined
         and broken_by_agent(agent, active_calls=agent.active_calls, now=state.now) is None
     }

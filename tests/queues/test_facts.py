@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
-from queues.engine.facts import LegEnd, OfferFacts, offer_verdict
-from queues.models import Offer
+pytest.importorskip("hypothesis", reason="hypothesis is in requirements-dev.txt")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from queues.engine.facts import DECLINING, DROPPING, MISSING, LegEnd, OfferFacts, entry_verdict, offer_verdict
+from queues.models import Offer, QueueEntry
 
 State = Offer.State
 BEGAN = datetime(2026, 3, 2, 10, 0, 0, tzinfo=UTC)
@@ -93,3 +98,85 @@ def test_connected_and_over_before_we_heard_of_either_is_a_conversation() -> Non
     facts = OfferFacts(confirms=False, **JOINED, expired_at=at(40), leg_end=end(20))  # type: ignore[arg-type]
     verdict = offer_verdict(facts)
     assert (verdict.state, verdict.connected_at, verdict.ended_at) == (State.ENDED, at(7), at(20))
+
+
+# whatever is known, in whatever order it became known ---------------------------------------------------------
+
+often = settings(max_examples=1000, deadline=None)
+instants = st.integers(0, 60).map(at)
+ends = st.builds(
+    LegEnd,
+    at=instants,
+    cause=st.sampled_from(sorted({"normal_clearing", "time_limit", *DECLINING, *MISSING, *DROPPING})),
+    sip_cause=st.sampled_from(["", "200", "486", "503"]),
+    ours=st.booleans(),
+)
+FACTS: dict[str, st.SearchStrategy[Any]] = {
+    "initiated_at": instants,
+    "answered_at": instants,
+    "leg_end": ends,
+    "caller_hangup_at": instants,
+    "caller_joined_at": instants,
+    "caller_left_at": instants,
+    "agent_joined_at": instants,
+    "agent_left_at": instants,
+    "refused_at": instants,
+    "confirmed_at": instants,
+    "unconfirmed_at": instants,
+    "won_at": instants,
+    "rescinded_at": instants,
+    "rescind_reason": st.sampled_from([State.SUPERSEDED, "flow_out", "moved"]),
+    "expired_at": instants,
+}
+known = st.fixed_dictionaries({"confirms": st.booleans(), "exclusive": st.booleans()}, optional=FACTS)
+TERMINAL = ("leg_end", "caller_hangup_at", "rescinded_at", "expired_at")
+
+
+def ended_by(facts: dict[str, Any]) -> datetime | None:
+    """The earliest of the facts after which nothing of an offer is left, the agent's confirmation apart."""
+    found = [facts[name].at if name == "leg_end" else facts[name] for name in TERMINAL if name in facts]
+    return min(found, default=None)
+
+
+@often
+@given(known)
+def test_no_facts_are_too_strange_for_a_verdict(facts: dict[str, Any]) -> None:
+    verdict = offer_verdict(OfferFacts(**facts))
+    assert verdict.state in set(State)
+    assert (verdict.ended_at is not None) == (verdict.state not in Offer.LIVE)
+    assert (verdict.connected_at is not None) == (verdict.state in (State.CONNECTED, State.ENDED))
+    if verdict.connected_at and verdict.ended_at:
+        assert verdict.connected_at <= verdict.ended_at
+
+
+@often
+@given(known, st.sampled_from(sorted(FACTS)), st.data())
+def test_an_end_that_is_known_stands_whatever_else_becomes_known(
+    facts: dict[str, Any], name: str, data: st.DataObject
+) -> None:
+    """No fact brings an offer back to life, nor lets it end later than the earliest of its ends."""
+    before = offer_verdict(OfferFacts(**facts))
+    more = {name: data.draw(FACTS[name])} | facts  # what is known already does not change
+    after = offer_verdict(OfferFacts(**more))
+    if ended_by(facts) is not None:
+        assert before.state not in Offer.LIVE
+        assert after.state not in Offer.LIVE
+    if before.ended_at is not None and after.ended_at is not None and after.state == before.state != State.ENDED:
+        assert after.ended_at <= before.ended_at
+
+
+@often
+@given(
+    st.fixed_dictionaries(
+        {"closing_reason": st.sampled_from(["", "timeout", "queue_full"])},
+        optional=dict.fromkeys(("connected_at", "caller_hangup_at", "closing_at", "released_at", "moved_at"), instants),
+    )
+)
+def test_a_stay_ends_at_its_first_end_and_as_answered_if_it_was(facts: dict[str, Any]) -> None:
+    names = ("connected_at", "caller_hangup_at", "closing_at", "released_at", "moved_at")
+    verdict = entry_verdict(**{name: facts.get(name) for name in names}, closing_reason=facts["closing_reason"])
+    first = min((facts[name] for name in names if name in facts), default=None)
+    if "connected_at" in facts:
+        assert (verdict.outcome, verdict.ended_at) == (QueueEntry.Outcome.ANSWERED, facts["connected_at"])
+    else:
+        assert (bool(verdict.outcome), verdict.ended_at) == (first is not None, first)

@@ -1,20 +1,25 @@
 """The heads of the lines decide as the whole state would: proven against it on random databases."""
 
+import contextlib
+import math
 import random
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 
 from conferences.models import CallLeg, Role
 from queues.engine import Start, decide, roll
 from queues.engine import gather as gathering
-from queues.engine.states import queue_state, secs, waiting_calls
+from queues.engine.states import queue_state, secs, waiting_call
 from queues.models import Agent, AgentSkill, Call, Offer, Queue, QueueEntry, QueueMembership, Skill
 from queues.models.agent import note_profile
 from queues.routing import one_pass
-from queues.routing.snapshot import State
+from queues.routing.snapshot import AgentState, Membership, State
 from queues.routing.strategies import STRATEGIES
 from tests.queues import scene
 
@@ -22,19 +27,21 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 3, 2, 10, 0, 0, 400_000, tzinfo=UTC)
 SKILLS = ("billing", "spanish")
-REQUIRED = ({}, {}, {"billing": 1}, {"billing": 2, "spanish": 1})
 
 
 class World:
     """A random center: some queues, agents of a few kinds, calls of a few lines; ties are frequent.
 
-    Every other one is narrow: one or two long lines, many of whose calls were declined by those who are free.
+    Every other one is narrow: one or two long lines, many of whose calls were declined by those who are free, or
+    prefer somebody who is not.
     """
 
     def __init__(self, seed: int, *, agents: int = 24, calls: int = 40) -> None:
         self.random = random.Random(seed)
         self.is_narrow = seed % 2 == 0
         self.span = self.random.choice([0, 6, 60])  # seconds
+        self.sticks, self.works = self.random.choice([(0, 0.9), (0.1, 0.9), (0.5, 0.7), (0.8, 0.3)])
+        self.declines = 0.3 if not self.is_narrow else self.random.choice([0.8, 0.8, 0.1])
         self.skills = {name: Skill.objects.create(name=name) for name in SKILLS}
         self.queues = [self._queue(number) for number in range(self.random.randint(1, 2 if self.is_narrow else 4))]
         self.agents = list(self._agents(self.random.randint(0, agents)))
@@ -67,6 +74,9 @@ class World:
             max_penalty=pick.choice([None, None, 1]),
             penalty_members_limit=pick.choice([0, 0, 0, 3]),
             last_offered_position=pick.choice([None, 3]),
+            sticky=pick.choice(
+                [None, None, {"hold_seconds": 0}, {"hold_seconds": 30}, {"hold_seconds": 30, "max_age": 40}]
+            ),
             promise_secs=pick.choice([5, 20, 40]),
             beta=pick.choice([1, "0.25", "0.05"]),
         )
@@ -79,7 +89,7 @@ class World:
             agent = Agent.objects.create(
                 name=f"agent {number}",
                 address="+447700900456",
-                state=pick.choice(["available"] * 5 + ["not_ready"]),
+                state="available" if pick.random() < self.works else pick.choice(["not_ready", "wrap_up"]),
                 available_since=self._before(self.span) if pick.random() < 0.95 else None,
                 login_at=self._before(20),
                 last_handled_end=pick.choice([None, self._before(20)]),
@@ -133,8 +143,10 @@ class World:
             if self.is_narrow
             else pick.choice([{}, {}, {"billing": 1}, {"billing": 2, "spanish": 1}]),
             state="ended" if ended else "waiting",
+            preferred_agent=pick.choice(self.agents) if self.agents and pick.random() < self.sticks else None,
+            preferred_agent_at=pick.choice([None, self._before(60)]),
         )
-        if self.agents and pick.random() < (0.8 if self.is_narrow else 0.3):
+        if self.agents and pick.random() < self.declines:
             handled = {"state": "ended", "connected_at": since, "ended_at": since + timedelta(seconds=1)}
             missed = {"state": "declined", "ended_at": NOW - timedelta(seconds=pick.choice([1, 30, 59.5, 60, 61]))}
             for agent in pick.sample(self.agents, pick.choice([1, len(self.agents) // 2, len(self.agents) - 1])):
@@ -142,19 +154,56 @@ class World:
                 Offer.objects.create(call=call, entry=entry, agent=agent, offered_at=since, **words)
 
     def _before(self, most: int) -> datetime:
-        return NOW - timedelta(seconds=self.random.randint(0, most), milliseconds=self.random.choice([0, 100, 600]))
+        return NOW - timedelta(
+            seconds=self.random.randint(0, most),
+            microseconds=self.random.choice([0, 100_000, 600_000, 400_400, 400_600]),
+        )
 
 
 def whole_state() -> State:
-    """Everybody who waits, everybody who is free, every queue."""
-    queues = list(Queue.objects.all())
-    agents = roll.with_past(roll.everybody_free(1000, now=NOW), queues, now=NOW)
+    """Everybody who waits, every agent in whatever state, every queue; read by other means."""
+    queues = [
+        replace(queue_state(queue), member_count=queue.memberships.count() or None) for queue in Queue.objects.all()
+    ]
     return State(
         now=secs(NOW),
-        queues=tuple(queue_state(queue, members=queue.memberships.count()) for queue in queues),
-        agents=tuple(agents),
-        calls=tuple(waiting_calls(list(QueueEntry.objects.waiting()), NOW)),
+        queues=tuple(queues),
+        agents=tuple(roll.with_past([state_of(agent) for agent in Agent.objects.all()], queues, now=NOW)),
+        calls=tuple(
+            replace(waiting_call(entry, NOW), declined=declined(entry)) for entry in QueueEntry.objects.waiting()
+        ),
     )
+
+
+def state_of(agent: Agent) -> AgentState:
+    return AgentState(
+        id=str(agent.pk),
+        status=agent.state,
+        skills={held.skill.name: held.level for held in agent.agent_skills.all()},
+        available_since=secs(agent.available_since or NOW),
+        login_at=secs(agent.login_at) if agent.login_at else 0,
+        last_handled_end=secs(agent.last_handled_end) if agent.last_handled_end else None,
+        ready_at=math.ceil(agent.ready_at.timestamp()) if agent.ready_at else None,
+        memberships={
+            str(served.queue_id): Membership(
+                penalty=served.penalty,
+                position=served.position,
+                delay=served.delay_secs,
+                queue_priority=served.queue_priority,
+                paused=served.paused,
+            )
+            for served in agent.memberships.all()
+        },
+    )
+
+
+def declined(entry: QueueEntry) -> Mapping[str, int]:
+    until: dict[str, int] = defaultdict(int)
+    for offer in entry.call.offers.filter(state__in=["declined", "timed_out"]):
+        assert offer.ended_at is not None
+        ends = offer.ended_at + timedelta(seconds=60)
+        until[str(offer.agent_id)] = secs(ends) + bool(ends.microsecond)
+    return until
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -213,7 +262,7 @@ def test_a_state_of_heads_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     gathered, result = decide(Start(queue_id=queue.pk), now=NOW)
     assert [offer.agent_ids for offer in result.assignments] == [(str(able.pk),)]
-    assert len(gathered.state.calls) == gathering.DEPTH
+    assert len(gathered.state.calls) == gathering.OF_A_LINE
     assert len(gathered.state.agents) == 2  # one of each kind
     assert not gathered.is_whole
 
@@ -259,12 +308,51 @@ def test_places_of_the_future_are_places_of_now() -> None:
     assert result.assignments == one_pass.assign(whole_state()).assignments
 
 
-def test_a_freed_agent_may_let_a_colleague_help_elsewhere() -> None:
+def in_line(line: Queue, count: int, **words: Any) -> list[str]:
+    """So many callers, the first of them for twenty seconds, each for one less than the one before. Their stays."""
+    stays = [scene.waiting(line, name=f"{line.name} {number}").entries.get() for number in range(count)]
+    for number, stay in enumerate(stays):
+        QueueEntry.objects.filter(pk=stay.pk).update(rank_at=_ago(20 - number), **words)
+    return [str(stay.pk) for stay in stays]
+
+
+def test_a_call_far_behind_finds_the_agent_it_prefers() -> None:
+    """The promise's gate keeps him from those before it, but not from a call that prefers him."""
+    promise = {"strategy": "promise", "scoring": "promise", "promise_secs": 60}
+    sales, support = scene.queue("sales", **promise), scene.queue("support", sticky={"hold_seconds": 30}, **promise)
+    helper = scene.agent("anna", serves=sales)
+    QueueMembership.objects.create(agent=helper, queue=support, penalty=1)
+    *_, last = in_line(support, 9)
+    QueueEntry.objects.filter(pk=last).update(preferred_agent=helper)
+    _, result = decide(Start(), now=NOW)
+    assert [(offer.call_id, offer.agent_ids) for offer in result.assignments] == [(last, (str(helper.pk),))]
+
+
+@pytest.mark.parametrize(("hold_seconds", "served"), [(60, 8), (0, 0)])
+def test_those_who_wait_for_their_agent_do_not_hide_those_behind_them(hold_seconds: int, served: int) -> None:
+    line = scene.queue(sticky={"hold_seconds": hold_seconds})
+    theirs, free = scene.agent("anna", serves=line, state="wrap_up"), scene.agent("bert", serves=line)
+    stays = in_line(line, 9, preferred_agent=theirs)
+    QueueEntry.objects.filter(pk=stays[-1]).update(preferred_agent=None)
+    gathered, result = decide(Start(), now=NOW)
+    [offer] = result.assignments
+    assert (offer.call_id, offer.agent_ids) == (stays[served], (str(free.pk),))
+    assert len(gathered.state.calls) == (9 if hold_seconds else gathering.OF_A_LINE)
+
+
+@pytest.mark.parametrize("by_heads", [False, True])
+def test_a_freed_agent_may_let_a_colleague_help_elsewhere(by_heads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a third main agent there is plenty in sales, so one of them may take support's call before its time."""
+    if by_heads:
+        all_by_heads(monkeypatch)
     promise = {"strategy": "promise", "scoring": "promise", "promise_secs": 60}
     sales, support = scene.queue("sales", **promise), scene.queue("support", **promise)
     helper, _, freed = (scene.agent(name, serves=sales, available_since=NOW) for name in ("anna", "bert", "cleo"))
+    if by_heads:
+        scene.agent("dora", serves=sales, available_since=NOW)
     QueueMembership.objects.create(agent=helper, queue=support, penalty=1)
+    for agent in Agent.objects.all():
+        note_profile(agent.pk)
     scene.waiting(support)
     QueueEntry.objects.update(rank_at=_ago(5))
     _, result = decide(Start(agent_id=freed.pk), now=NOW)
@@ -285,3 +373,87 @@ def test_an_agent_behind_the_heads_begins_with_the_queues_he_serves(monkeypatch:
 
 def _ago(seconds: int) -> datetime:
     return NOW - timedelta(seconds=seconds)
+
+
+def test_a_call_that_comes_back_declined_meanwhile_is_not_offered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its line is read after the agents are: who declined it then is told with the line."""
+    line = scene.queue()
+    anna = scene.agent("anna", serves=line)
+    call = scene.waiting(line)
+    QueueEntry.objects.update(rank_at=_ago(30), state="offering")
+    read = gathering.queue_states
+
+    def meanwhile(*words: Any) -> Any:
+        Offer.objects.create(
+            call=call, entry=call.entries.get(), agent=anna, offered_at=_ago(20), state="declined", ended_at=_ago(10)
+        )
+        QueueEntry.objects.update(state="waiting")
+        return read(*words)
+
+    monkeypatch.setattr(gathering, "queue_states", meanwhile)
+    gathered, result = decide(Start(queue_id=line.pk), now=NOW)
+    assert len(gathered.state.calls) == 1
+    assert not result.assignments
+
+
+def test_only_calls_that_an_agent_may_have_are_read_because_they_prefer_him() -> None:
+    """He serves another queue, or is paused in this one, or it keeps its calls for nobody."""
+    sticky = {"sticky": {"hold_seconds": 30}}
+    others, paused, plain = scene.queue("others", **sticky), scene.queue("paused", **sticky), scene.queue("plain")
+    anna = scene.agent("anna")
+    QueueMembership.objects.create(agent=anna, queue=paused, paused=True)
+    QueueMembership.objects.create(agent=anna, queue=plain, delay_secs=60)
+    for line in (others, paused, plain):
+        in_line(line, 4, preferred_agent=anna)
+    gathered, _ = decide(Start(), now=NOW)
+    assert len(gathered.state.calls) == 3  # of each line the first
+
+
+def test_many_who_all_cool_down_are_not_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_by_heads(monkeypatch)
+    line = scene.queue()
+    scene.agent("anna", serves=line, ready_at=NOW + timedelta(seconds=9))
+    in_line(line, 1)
+    gathered, _ = decide(Start(), now=NOW)
+    assert not gathered.is_whole
+
+
+@pytest.mark.parametrize(("reached", "asked"), [(1, 3), (2, 5)])
+def test_a_decision_takes_three_round_trips_and_two_more_for_each_step_outwards(reached: int, asked: int) -> None:
+    lines = [scene.queue(f"line {number}") for number in range(reached)]
+    anna = scene.agent("anna", serves=lines[0])
+    for line in lines[1:]:
+        QueueMembership.objects.create(agent=anna, queue=line)
+    for line in lines:
+        in_line(line, 9)
+    statements: list[str] = []
+
+    def note(execute: Any, sql: str, *words: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *words)
+
+    with connection.execute_wrapper(note):
+        decide(Start(queue_id=lines[0].pk), now=NOW)
+    assert len(statements) == asked
+
+
+@pytest.mark.postgres
+def test_what_a_decision_asks_is_planned_once_and_outlives_a_rollback() -> None:
+    line = scene.queue()
+    scene.agent("anna", serves=line)
+    in_line(line, 3)
+
+    def prepared() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+            (count,) = cursor.fetchone()
+        return int(count)
+
+    decide(Start(queue_id=line.pk), now=NOW)
+    first = prepared()
+    decide(Start(queue_id=line.pk), now=NOW)
+    assert prepared() == first >= 3
+    with contextlib.suppress(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1 / 0")
+    _, result = decide(Start(queue_id=line.pk), now=NOW)
+    assert len(result.assignments) == 1

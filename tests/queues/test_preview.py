@@ -20,24 +20,13 @@ from queues.models import Agent, Call, Queue, QueueEntry, QueueMembership, Skill
 from queues.routing.eligibility import MEMBER, PENALTY, SKILLS
 from tests.callcenter import clients
 from tests.queues import scene
+from tests.queues.reading import text, words
 
 pytestmark = pytest.mark.django_db
 
 State = Agent.State
 
 RINGS = [{"after": 30, "levels": {"spanish": 2}}, {"after": 60, "drop": ["spanish"]}]
-
-
-def words(client: Client, url: str, **sent: str) -> str:
-    """A page as it is read."""
-    answer = client.get(url, sent)
-    assert answer.status_code in (200, 286), url
-    return text(answer.content.decode())
-
-
-def text(html: str) -> str:
-    bare = re.sub(r"<(script|style).*?</\1>|<[^>]+>", "", html, flags=re.DOTALL)
-    return re.sub(r"\s+([,.;:)])", r"\1", re.sub(r"\s+", " ", unescape(bare)))
 
 
 # a waiting call ----------------------------------------------------------------------------------------------
