@@ -30,7 +30,10 @@ if "TEST_FOLDER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["TEST_FOLDER"], ignore_errors=True)
 
 from callcenter.settings import *  # noqa: E402, F403
-from callcenter.settings import DATABASES  # noqa: E402
+from callcenter.settings import CACHES, DATABASES  # noqa: E402
+
+# What one run, or one of its workers, shares through a Redis is not another's.
+CACHES["default"]["KEY_PREFIX"] = os.environ["TEST_FOLDER"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, not memory: shared memory has table locks that wait for nobody, unlike the product's database.

@@ -20,7 +20,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from webhooks import inbox
-from webhooks.models import AuditEntry, Command, JournalEntry, WebhookEvent
+from webhooks.models import AuditEntry, Command, DispatchGate, JournalEntry, TelnyxStatus, WebhookEvent
 
 ROWS_REPORTED = 20
 
@@ -223,3 +223,15 @@ class AuditEntryAdmin(LogAdmin):
     @display(description="call")
     def shown_call(self, entry: AuditEntry) -> str:
         return call_link(entry.call_id)
+
+
+@admin.register(TelnyxStatus)
+class TelnyxStatusAdmin(ReadOnlyAdmin):
+    call_lookup = ""
+    list_display = ("__str__", "failures", "opened_at", "probe_at", "dials_from", "requests_from")
+
+
+@admin.register(DispatchGate)
+class DispatchGateAdmin(ReadOnlyAdmin):
+    call_lookup = ""
+    list_display = ("__str__", "open_until")

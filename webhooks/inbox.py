@@ -5,17 +5,20 @@ and that call's lock. Handlers assume late, repeated and shuffled delivery.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from webhooks import meters, prepared
 from webhooks.clock import from_now
 from webhooks.models import WebhookEvent
 from webhooks.nudge import nudge
@@ -52,36 +55,46 @@ def is_ours(event: Event) -> bool:
     return event.event_type in _handlers and connection_id in ("", settings.TELNYX_CONNECTION_ID)
 
 
-def store(event: Event, *, received_at: datetime, source: str = WebhookEvent.Source.TELNYX) -> bool:
-    """One ``INSERT … ON CONFLICT DO NOTHING``; True if the event is new. Nudges the applier on commit."""
-    ours = is_ours(event)
-    table = connection.ops.quote_name(WebhookEvent._meta.db_table)
+COLUMNS = (
+    "event_id", "event_type", "source", "call_control_id", "call_session_id", "conference_id", "occurred_at",
+    "received_at", "payload", "status", "attempts", "error",
+)  # fmt: skip
+# One statement, one round trip: in autocommit its answer means that the row is durable.
+INSERT = (
+    f"INSERT INTO {WebhookEvent._meta.db_table} ({', '.join(COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(['%s'] * len(COLUMNS))}) ON CONFLICT (event_id) DO NOTHING RETURNING id"
+)
+
+
+def row(event: Event, *, ours: bool, received_at: datetime, source: str = WebhookEvent.Source.TELNYX) -> list[Any]:
+    """What ``INSERT`` takes, in the order of ``COLUMNS``."""
     adapt = connection.ops.adapt_datetimefield_value
-    payload = WebhookEvent._meta.get_field("payload").get_db_prep_save(dict(event.payload), connection)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} (event_id, event_type, source, call_control_id, call_session_id,"  # noqa: S608
-            " conference_id, occurred_at, received_at, payload, status, attempts, error)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, '')"
-            " ON CONFLICT (event_id) DO NOTHING RETURNING id",
-            [
-                event.id,
-                event.event_type,
-                source,
-                event.text("call_control_id")[:255],
-                event.text("call_session_id")[:64],
-                event.text("conference_id")[:64],
-                adapt(event.occurred_at or received_at),
-                adapt(received_at),
-                payload,
-                WebhookEvent.Status.NEW if ours else WebhookEvent.Status.IGNORED,
-            ],
-        )
-        row = cursor.fetchone()
-    if row is None:
+    return [
+        event.id,
+        event.event_type,
+        source,
+        event.text("call_control_id")[:255],
+        event.text("call_session_id")[:64],
+        event.text("conference_id")[:64],
+        adapt(event.occurred_at or received_at),
+        adapt(received_at),
+        WebhookEvent._meta.get_field("payload").get_db_prep_save(dict(event.payload), connection),
+        WebhookEvent.Status.NEW if ours else WebhookEvent.Status.IGNORED,
+        0,
+        "",
+    ]
+
+
+def store(event: Event, *, received_at: datetime, source: str = WebhookEvent.Source.TELNYX) -> bool:
+    """Insert it unless it is known; True if it is new. Nudges the applier on commit."""
+    ours = is_ours(event)
+    with prepared.cursor() as cursor:
+        cursor.execute(INSERT, row(event, ours=ours, received_at=received_at, source=source))
+        stored = cursor.fetchone()
+    if stored is None:
         return False
     if ours:
-        nudge("webhooks.apply", row[0])
+        nudge("webhooks.apply", stored[0])
     return True
 
 
@@ -106,20 +119,38 @@ def apply(event_pk: int, *, now: datetime | None = None) -> bool:
     )
     if not free.filter(attempts__lt=MAX_ATTEMPTS).update(attempts=F("attempts") + 1, not_before=from_now(LEASE)):
         spent = free.filter(attempts__gte=MAX_ATTEMPTS)
-        spent.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong")
+        if spent.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong"):
+            meters.lease_expired_total.inc("event")
         return False
+    began = time.perf_counter()
     try:
         with transaction.atomic():
-            _apply(WebhookEvent.objects.get(pk=event_pk), now or timezone.now())
+            event = _apply(WebhookEvent.objects.get(pk=event_pk), now or timezone.now())
     except Exception as error:
         logger.exception("event not applied id=%s", event_pk)
         _failed(event_pk, error)
         return False
+    _count(event, took_secs=time.perf_counter() - began)
     return True
 
 
-def _apply(event: WebhookEvent, now: datetime) -> None:
+def _count(event: WebhookEvent, *, took_secs: float) -> None:
+    """After the commit, where it holds up nothing and breaks nothing."""
+    assert event.applied_at is not None  # noqa: S101
+    waited = (event.applied_at - event.received_at).total_seconds()
+    meters.event_to_state_seconds.observe(max(0.0, waited) + took_secs)
+    if event.call_id is not None:
+        later = WebhookEvent.objects.filter(call_id=event.call_id, occurred_at__gt=event.occurred_at)
+        of = {"call_control_id": event.call_control_id} if event.call_control_id else {}
+        with suppress(Error):
+            if later.filter(status=WebhookEvent.Status.DONE, conference_id=event.conference_id, **of).exists():
+                meters.inbox_out_of_order_total.inc()
+
+
+def _apply(event: WebhookEvent, now: datetime) -> WebhookEvent:
     assert _calls is not None, "callcenter.wiring has not run"  # noqa: S101
+    if event.attempts > 1 and not event.error:  # whoever tried before left no word
+        meters.lease_expired_total.inc("event")
     event.call_id = _calls.find(event)
     if event.call_id is not None:
         _calls.lock(event.call_id)
@@ -129,6 +160,7 @@ def _apply(event: WebhookEvent, now: datetime) -> None:
         handler(event, now)
     event.status, event.applied_at, event.error = WebhookEvent.Status.DONE, now, ""
     event.save(update_fields=["status", "applied_at", "error", "call_id"])
+    return event
 
 
 def lock_call(call_id: uuid.UUID) -> None:

@@ -44,6 +44,7 @@ class WebhookEvent(models.Model):
         indexes = [
             models.Index(fields=["received_at"], condition=Q(status="new"), name="webhookevent_new"),
             models.Index(fields=["call_id", "id"], name="webhookevent_call"),
+            models.Index(fields=["id"], condition=Q(status="dead"), name="webhookevent_dead"),
         ]
 
     def __str__(self) -> str:
@@ -67,6 +68,7 @@ class Command(models.Model):
 
     OPEN = (State.NEW, State.SENT, State.UNKNOWN)
     LOST = "lost"  # our code where nobody answered and a look did not find the effect
+    AWAY = "away"  # our code where Telnyx answers nobody, and a dial was not even tried
 
     class Priority(models.IntegerChoices):
         HANG_UP = 0, "hang-up"
@@ -93,6 +95,7 @@ class Command(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.NEW)
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="who holds the lease; an older holder writes nothing")
+    lost_leases = models.PositiveSmallIntegerField(default=0, help_text="senders that never came back from it")
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
     first_sent_at = models.DateTimeField(null=True, blank=True)
@@ -141,7 +144,50 @@ class Command(models.Model):
     def says_unavailable(self) -> bool:
         """Refused for a reason of the account or of the day, or never answered: nothing about what was asked."""
         status = self.status or 0
-        return self.code in (self.LOST, *ChannelLimitReached.codes) or status in (401, 403, 408, 429) or status >= 500
+        unable = self.code in (self.LOST, self.AWAY, *ChannelLimitReached.codes)
+        return unable or status in (401, 403, 408, 429) or status >= 500
+
+    @property
+    def leg(self) -> str:
+        """The one leg it acts on, by call_control_id; '' where there is none or more than one."""
+        if self.operation.startswith("calls."):
+            return self.target
+        return str(self.arguments.get("call_control_id", ""))
+
+
+class TelnyxStatus(models.Model):
+    """What Telnyx's answers, or their absence, say of Telnyx itself: one row for all of us (webhooks.breaker)."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, editable=False)
+    failures = models.PositiveIntegerField(default=0, help_text="requests in a row that got no answer, or a 5xx")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="since when only hang-ups and answers are sent")
+    probe_at = models.DateTimeField(null=True, blank=True, help_text="when Telnyx is asked again whether it is there")
+    dials_from = models.DateTimeField(null=True, blank=True, help_text="when Telnyx's window has room for dials again")
+    requests_from = models.DateTimeField(null=True, blank=True, help_text="the same for everything but dials")
+
+    class Meta:
+        verbose_name_plural = "Telnyx status"
+
+    def __str__(self) -> str:
+        return "does not answer" if self.opened_at else "answers"
+
+
+class DispatchGate(models.Model):
+    """Whether anybody may be dialled (webhooks.dispatch): one row for all of us, on the database's clock."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, editable=False)
+    open_until = models.DateTimeField(help_text="moved on by every process that is alive; once past, nobody is dialled")
+
+    def __str__(self) -> str:
+        return f"open until {self.open_until:%Y-%m-%d %H:%M:%S}"
+
+
+# Lines of a journal that tell what went otherwise than it should: callcenter.metrics counts them.
+FAULTS = ["offer_expired", "offer_timed_out", "rescued", "sent_away", "supervision_ended"]
 
 
 class JournalEntry(models.Model):
@@ -158,6 +204,13 @@ class JournalEntry(models.Model):
         ordering = ("call_id", "number")
         verbose_name_plural = "journal entries"
         constraints = [models.UniqueConstraint(fields=["call_id", "number"], name="journalentry_numbered")]
+        indexes = [
+            models.Index(
+                fields=["at"],
+                condition=Q(kind__in=FAULTS),
+                name="journalentry_faults",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.number}. {self.kind}"
@@ -183,7 +236,10 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ("-at",)
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["-at"], name="auditentry_newest")]
+        indexes = [
+            models.Index(fields=["-at"], name="auditentry_newest"),
+            models.Index(fields=["call_id"], name="auditentry_call"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor}: {self.action}"

@@ -1,7 +1,8 @@
 """We tell Telnyx: issue a row → send it under a lease → look when nobody answered → close it with its effects.
 
 Commands of one ``ordering_key`` go out in creation order, each after the one before is closed; a hang-up
-overtakes and cancels the rest. ``callcenter.wiring`` fills the table: kind → still_wanted, closed.
+overtakes and cancels the rest. ``callcenter.wiring`` fills the table: kind → still_wanted, closed; and says who is
+told of a leg that is not what we took it for.
 """
 
 import dataclasses
@@ -19,19 +20,24 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from webhooks import inbox
+from webhooks import breaker, dispatch, inbox, meters
 from webhooks.clock import from_now
 from webhooks.models import Command
 from webhooks.nudge import nudge
 from webhooks.telnyx.client import TelnyxClient
-from webhooks.telnyx.errors import InvalidRequest, TelnyxRejected, TelnyxUnavailable
+from webhooks.telnyx.errors import CallEnded, CallUnknown, InvalidRequest, NotFound, TelnyxRejected, TelnyxUnavailable
+from webhooks.telnyx.transport import TOTAL_SECS, not_after
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=10)
 LEAST_LEASE_SECS = 6.0  # one request takes 5 s at most; less lease than this and it is not begun
+MOST_LOST_LEASES = 5  # a command that kills whoever sends it is set aside
+NEVER_CAME_BACK = "whoever was sending it never came back"
 RESEND_FOR = timedelta(seconds=20)  # Telnyx forgets a command_id after 60 s
 BACKOFF_SECS = (0.5, 1, 2, 4)
+LOOK_AGAIN_SECS = 2.0
+CLOSED_LINE_SECS = 1.0  # between two glances at whether Telnyx is back, or has room for us
 # However long Telnyx asks us to wait: a caller rings, a leg goes on, meanwhile.
 LONGEST_DELAY_SECS: Mapping[int, float] = {
     Command.Priority.HANG_UP: 2.0,
@@ -39,6 +45,7 @@ LONGEST_DELAY_SECS: Mapping[int, float] = {
     Command.Priority.REST: 10.0,
 }
 DIAL = "calls.dial"
+DIAL_WINDOW = timedelta(seconds=5)  # Telnyx counts dials in windows of this length (CONTRACT §3)
 NEVER_REPEATED = frozenset(
     {
         "conferences.play",
@@ -62,12 +69,20 @@ class Kind:
     closed: Callable[[Command, datetime], None]
 
 
+# Such a refusal, or none at all, is a fact about the leg whose event is late or lost. Never repeated, and never taken
+# for the event either: Telnyx is asked.
+_CAST_DOUBT = frozenset({*CallEnded.codes, *CallUnknown.codes, Command.LOST})
+
+Suspect = Callable[[str, datetime], None]
+
 _kinds: Mapping[str, Kind] = {}
+_suspect: Suspect
 
 
-def configure(kinds: Mapping[str, Kind]) -> None:
-    global _kinds  # noqa: PLW0603  filled once, at start, by callcenter.wiring
-    _kinds = kinds
+def configure(kinds: Mapping[str, Kind], *, suspect: Suspect) -> None:
+    """``suspect`` is told, in the outcome's transaction, which leg (``call_control_id``) is to be verified."""
+    global _kinds, _suspect
+    _kinds, _suspect = kinds, suspect
 
 
 # issue -------------------------------------------------------------------------------------------------------
@@ -161,16 +176,8 @@ def _send_one(sequence: int, client: TelnyxClient, now: Callable[[], datetime]) 
     command = _claim(sequence)
     if command is None:
         return None
-    if command.state == Command.State.UNKNOWN:
-        outcome = _look(command, client)
-    elif not _kinds[command.kind].still_wanted(command):
-        outcome = Outcome(Command.State.CANCELLED, error="no longer wanted", was_not_sent=True)
-    elif _must_wait_for_other_dials(command):
-        outcome = Outcome(Command.State.SENT, error="paced", retry_after=0.2, was_not_sent=True)
-    elif time.monotonic() - began > LEASE.total_seconds() - LEAST_LEASE_SECS:
-        outcome = Outcome(Command.State.SENT, error="slept through its lease", was_not_sent=True)
-    else:
-        outcome = _perform(command, client)
+    with not_after(began + LEASE.total_seconds() - LEAST_LEASE_SECS + TOTAL_SECS):
+        outcome = _advance(command, client, began=began)
     if not _record(command, outcome, now()):
         return None
     close(command.pk, now=now())
@@ -186,6 +193,49 @@ class Outcome:
     error: str = ""
     retry_after: float | None = None
     was_not_sent: bool = False
+
+
+def _advance(command: Command, client: TelnyxClient, *, began: float) -> Outcome:
+    """Take a claimed command one step further: withdraw it, let it wait, look for it, or send it."""
+    if command.lost_leases >= MOST_LOST_LEASES:
+        return Outcome(Command.State.REJECTED, code=Command.LOST, error="no sender lived to tell what went wrong")
+    wanted = _kinds[command.kind].still_wanted(command)
+    looks = command.state == Command.State.UNKNOWN
+    if not wanted and not looks:
+        looks = command.operation in _LOOKS and not _began_with_this_attempt(command)
+        if not looks:
+            return Outcome(Command.State.CANCELLED, error="no longer wanted", was_not_sent=True)
+    hindrance = _hindrance(command)
+    if hindrance is not None:
+        return hindrance
+    if looks:
+        return _look(command, client, wanted=wanted)
+    if time.monotonic() - began > LEASE.total_seconds() - LEAST_LEASE_SECS:
+        return Outcome(Command.State.SENT, error="slept through its lease", was_not_sent=True)
+    return _perform(command, client)
+
+
+def _hindrance(command: Command) -> Outcome | None:
+    """Why it cannot go out just now, though it should."""
+    telnyx, dials = breaker.look(), command.operation == DIAL
+    if telnyx.is_open and command.priority > Command.Priority.ANSWER:
+        if dials and _began_with_this_attempt(command):  # so that nobody is kept for a call that does not come
+            said = "Telnyx does not answer; it was not dialled"
+            return Outcome(Command.State.REJECTED, code=Command.AWAY, error=said, was_not_sent=True)
+        return _wait(command, "Telnyx does not answer", CLOSED_LINE_SECS)
+    spent = telnyx.dials_are_spent if dials else telnyx.requests_are_spent
+    if spent and command.priority > Command.Priority.HANG_UP:
+        return _wait(command, "Telnyx's window is nearly full", CLOSED_LINE_SECS)
+    if dials and command.state != Command.State.UNKNOWN:
+        if not dispatch.is_open():
+            return _wait(command, "our rows have not been compared with Telnyx yet", CLOSED_LINE_SECS)
+        if secs := _until_next_dial(command):
+            return _wait(command, "paced", secs)
+    return None
+
+
+def _wait(command: Command, why: str, secs: float) -> Outcome:
+    return Outcome(command.state, error=why, retry_after=secs, was_not_sent=True)
 
 
 def _sendable() -> "models.QuerySet[Command]":
@@ -220,18 +270,37 @@ def _claim(sequence: int) -> Command | None:
             lease_until=from_now(LEASE),
             fence=F("fence") + 1,
             attempts=F("attempts") + 1,
+            lost_leases=F("lost_leases") + models.Case(models.When(lease_until__isnull=False, then=1), default=0),
             first_sent_at=Coalesce(F("first_sent_at"), Now()),
+            error=models.Case(
+                models.When(lease_until__isnull=False, then=models.Value(NEVER_CAME_BACK)),
+                default=F("error"),
+                output_field=models.TextField(),
+            ),
         )
     )
-    return Command.objects.get(pk=sequence) if claimed else None
+    if not claimed:
+        return None
+    command = Command.objects.get(pk=sequence)
+    if command.error == NEVER_CAME_BACK:
+        meters.lease_expired_total.inc("command")
+    return command
 
 
-def _must_wait_for_other_dials(command: Command) -> bool:
-    """Telnyx turns dials away beyond so many a second (CONTRACT §3), and so do we, with the sweeper behind us."""
-    if command.operation != DIAL:
-        return False
-    recent = Command.objects.filter(operation=DIAL, first_sent_at__gt=from_now(-timedelta(seconds=1)))
-    return recent.exclude(pk=command.pk).count() >= settings.DIALS_PER_SECOND
+def _until_next_dial(command: Command) -> float:
+    """Seconds until Telnyx takes another dial of ours (CONTRACT §3), 0 if it does now; the sweeper sends it then.
+
+    Counted are the dials that are claimed, ours among them: of many senders at once, each sees all the others, so
+    the limits hold; a few may turn each other away, and come again.
+    """
+    at = _claimed_at(command)
+    others = Command.objects.filter(operation=DIAL, first_sent_at__gt=at - DIAL_WINDOW).exclude(pk=command.pk)
+    lately = Q(first_sent_at__gt=at - timedelta(seconds=1))
+    made = others.aggregate(window=models.Count("pk"), second=models.Count("pk", filter=lately))
+    if made["second"] < settings.DIALS_PER_SECOND and made["window"] < settings.DIALS_PER_WINDOW:
+        return 0.0
+    ahead = Command.objects.filter(operation=DIAL, state=Command.State.NEW, sequence__lt=command.pk).count()
+    return min(max(ahead / settings.DIALS_PER_SECOND, 0.1), 1.0)
 
 
 def _perform(command: Command, client: TelnyxClient) -> Outcome:
@@ -241,8 +310,9 @@ def _perform(command: Command, client: TelnyxClient) -> Outcome:
         call = getattr(getattr(client, resource), method)
         if "command_id" in inspect.signature(call).parameters:
             arguments["command_id"] = str(command.command_id)
-        answer = call(*([command.target] if command.target else []), **arguments)
-        return Outcome(Command.State.ACCEPTED, result=_plain(answer))
+        with breaker.told(client, dial=command.operation == DIAL):
+            answer = _plain(call(*([command.target] if command.target else []), **arguments))
+        return Outcome(Command.State.ACCEPTED, result=answer)
     except TelnyxRejected as error:
         return Outcome(Command.State.REJECTED, status=error.status, code=error.code, error=str(error)[:2000])
     except (InvalidRequest, TypeError, AttributeError) as error:
@@ -279,18 +349,36 @@ def _record(command: Command, outcome: Outcome, now: datetime) -> bool:
         lease_until=None,
         not_before=from_now(timedelta(seconds=outcome.retry_after or 0)) if not closed else None,
         first_sent_at=None if never_left else command.first_sent_at,
+        attempts=command.attempts - outcome.was_not_sent,  # counted before, given back: one may wait for hours
         closed_at=now if closed else None,
     )
     if not written:
+        meters.fence_rejected_total.inc()
         logger.warning("late outcome dropped kind=%s sequence=%s", command.kind, command.pk)
-    return bool(written) and closed
+        return False
+    if outcome.state == Command.State.REJECTED:
+        meters.command_rejected_total.inc(outcome.code)
+    if not outcome.was_not_sent and command.first_sent_at is not None and _began_with_this_attempt(command):
+        waited = (command.first_sent_at - command.created_at).total_seconds()
+        meters.command_wait_seconds.observe(max(0.0, waited), Command.Priority(command.priority).name.lower())
+    return closed
 
 
 def _began_with_this_attempt(command: Command) -> bool:
     """Its first sending is the one that this lease was taken for."""
-    if command.lease_until is None or command.first_sent_at is None:
-        return True
-    return command.lease_until - LEASE - command.first_sent_at < timedelta(milliseconds=10)
+    return _sent_for(command) < timedelta(milliseconds=10)
+
+
+def _sent_for(command: Command) -> timedelta:
+    """How long ago it was first sent, when this lease was taken."""
+    assert command.first_sent_at is not None  # noqa: S101  the claim sets it
+    return _claimed_at(command) - command.first_sent_at
+
+
+def _claimed_at(command: Command) -> datetime:
+    """By the database's clock, as everything that is measured against it."""
+    assert command.lease_until is not None  # noqa: S101  the claim sets it
+    return command.lease_until - LEASE
 
 
 def _next_of(ordering_key: str) -> int | None:
@@ -318,6 +406,8 @@ def close(sequence: int, *, now: datetime) -> bool:
             if command.closed_at is None or command.applied_at is not None:
                 return False
             _kinds[command.kind].closed(command, now)
+            if command.state == Command.State.REJECTED and command.code in _CAST_DOUBT and command.leg:
+                _suspect(command.leg, now)
             return bool(Command.objects.filter(pk=sequence, applied_at__isnull=True).update(applied_at=now))
     except Exception as error:
         logger.exception("outcome not applied sequence=%s", sequence)
@@ -330,19 +420,27 @@ def close(sequence: int, *, now: datetime) -> bool:
 # look --------------------------------------------------------------------------------------------------------
 
 
-def _look(command: Command, client: TelnyxClient) -> Outcome:
-    """Nobody answered for 20 s: ask Telnyx what is, before anything else is done."""
+def _look(command: Command, client: TelnyxClient, *, wanted: bool) -> Outcome:
+    """It was sent, and nobody answered: ask Telnyx what is, before anything else is done.
+
+    After 20 s, what is not there is lost. What is not wanted any more is looked for at once, since its effect is to
+    be undone, and until then may still come.
+    """
     try:
-        found = _LOOKS.get(command.operation, _not_to_be_seen)(command, client)
+        with breaker.told(client):
+            found = _LOOKS.get(command.operation, _not_to_be_seen)(command, client)
     except TelnyxUnavailable as error:
-        return Outcome(Command.State.UNKNOWN, error=str(error)[:2000], retry_after=2.0)
+        return Outcome(Command.State.UNKNOWN, error=str(error)[:2000], retry_after=LOOK_AGAIN_SECS)
     except TelnyxRejected as error:
         return Outcome(Command.State.REJECTED, status=error.status, code=error.code, error=str(error)[:2000])
-    if found is None:
-        return Outcome(
-            Command.State.REJECTED, code=Command.LOST, error="no answer for 20 s, and its effect is not there"
-        )
-    return Outcome(Command.State.ACCEPTED, result=found)
+    if found is not None:
+        return Outcome(Command.State.ACCEPTED, result=found)
+    if wanted:
+        said = "no answer for 20 s, and its effect is not there"
+        return Outcome(Command.State.REJECTED, code=Command.LOST, error=said)
+    if _sent_for(command) < RESEND_FOR:
+        return Outcome(Command.State.UNKNOWN, error="no longer wanted, and not there yet", retry_after=LOOK_AGAIN_SECS)
+    return Outcome(Command.State.CANCELLED, error="no longer wanted, and not there")
 
 
 def _look_for_leg(command: Command, client: TelnyxClient) -> Any:
@@ -367,6 +465,31 @@ def _look_for_participant(command: Command, client: TelnyxClient) -> Any:
     return None
 
 
+def _look_for_hold(command: Command, client: TelnyxClient) -> Any:
+    return _all_are(command, client, on_hold=command.operation == "conferences.hold")
+
+
+def _look_for_mute(command: Command, client: TelnyxClient) -> Any:
+    return _all_are(command, client, muted=command.operation == "conferences.mute")
+
+
+def _all_are(command: Command, client: TelnyxClient, **as_wanted: bool) -> Any:
+    """The legs it names, as far as they are in the conference."""
+    named = command.arguments.get("call_control_ids", [])
+    found = [each for each in client.conferences.list_participants(command.target) if each.call_control_id in named]
+    done = all(getattr(each, field) == value for each in found for field, value in as_wanted.items())
+    return {} if found and done else None
+
+
+def _look_in_queue(command: Command, client: TelnyxClient) -> Any:
+    """A caller who has left the queue again is not seen; enqueued once more, he is refused or in line."""
+    try:
+        waiting = client.queues.retrieve_call(command.arguments["queue_name"], command.target)
+    except NotFound:
+        return None
+    return {} if waiting.is_alive is not False else None
+
+
 def _not_to_be_seen(command: Command, client: TelnyxClient) -> Any:
     """Commands whose effect no GET shows are taken as not done; what they were for is looked at by its deadline."""
     return None
@@ -376,6 +499,11 @@ _LOOKS: Mapping[str, Callable[[Command, TelnyxClient], Any]] = {
     DIAL: _look_for_leg,
     "conferences.create": _look_for_conference,
     "conferences.join": _look_for_participant,
+    "conferences.hold": _look_for_hold,
+    "conferences.unhold": _look_for_hold,
+    "conferences.mute": _look_for_mute,
+    "conferences.unmute": _look_for_mute,
+    "calls.enqueue": _look_in_queue,
 }
 
 

@@ -7,8 +7,9 @@ from webhooks.telnyx import conf
 
 
 @shared_task(name="webhooks.apply", acks_late=True, reject_on_worker_lost=True, ignore_result=True)
-def apply(event_pk: str) -> None:
-    inbox.apply(int(event_pk))
+def apply(*event_pks: str) -> None:
+    for event_pk in event_pks:
+        inbox.apply(int(event_pk))
 
 
 @shared_task(name="webhooks.send", acks_late=True, reject_on_worker_lost=True, ignore_result=True)

@@ -4,8 +4,6 @@ import json
 import logging
 import threading
 import time
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -13,12 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from django.db import close_old_connections, connection
-from django.db.models import F
 from django.utils import timezone
 
-from callcenter.simulator.transport import SimulatorTransport
 from tests.simulator import rig as sim
-from webhooks import outbox, references
+from tests.webhooks.line import Killed, Line, age, due, kill_at, row
+from webhooks import outbox
 from webhooks.clock import from_now
 from webhooks.models import Command
 from webhooks.outbox import Kind
@@ -28,109 +25,6 @@ pytestmark = pytest.mark.django_db
 
 State = Command.State
 ALL = {"share": 1}
-
-
-class Line:
-    """The outbox over the simulator, with kinds of the test's own."""
-
-    def __init__(self, rig: sim.Rig) -> None:
-        self.rig = rig
-        self.client = TelnyxClient(
-            api_key="KEY", base_url="http://simulator/v2", transport=SimulatorTransport(rig.simulator)
-        )
-        self.wanted = True
-        self.closed: list[Command] = []
-        self.breaks = 0
-
-    def kind(self) -> Kind:
-        return Kind(lambda command: self.wanted, self._close)
-
-    def _close(self, command: Command, now: Any) -> None:
-        if self.breaks:
-            self.breaks -= 1
-            raise RuntimeError("effects failed")
-        self.closed.append(command)
-
-    # what is asked for -----------------------------------------------------------------------------------------
-
-    def issue(self, operation: str, target: str = "", *, key: object = None, kind: str = "deed", **more: Any) -> int:
-        arguments = {name: more.pop(name) for name in list(more) if name not in ("priority", "ordering_key")}
-        command = outbox.issue(
-            kind,
-            operation=operation,
-            target=target,
-            arguments=arguments,
-            dedupe_key=key or uuid.uuid4(),
-            now=timezone.now(),
-            **more,
-        )
-        assert command is not None
-        return command.pk
-
-    def speak(self, leg: str, text: str = "hello", **more: Any) -> int:
-        return self.issue("calls.speak", leg, payload=text, voice="female", **more)
-
-    def dial(self, **more: Any) -> int:
-        asked = {"connection_id": self.rig.world.connection_id, "to": sim.AGENT, "from_": sim.NUMBER}
-        return self.issue("calls.dial", client_state=references.write("offer", uuid.uuid4()), **asked | more)
-
-    def create(self, leg: str, **more: Any) -> int:
-        return self.issue("conferences.create", call_control_id=leg, name=f"room-{uuid.uuid4()}", **more)
-
-    def hang_up(self, leg: str) -> int:
-        return self.issue("calls.hangup", leg, priority=Command.Priority.HANG_UP)
-
-    def send(self, sequence: int) -> Command:
-        outbox.send(sequence, self.client)
-        return row(sequence)
-
-    # what came of it -------------------------------------------------------------------------------------------
-
-    def effects(self, operation: str = "") -> list[str]:
-        commands = self.rig.sim("GET", "commands")["commands"]
-        return [each["effect"] for each in commands if operation in ("", each["operation"])]
-
-    def ids(self) -> set[str]:
-        return {each["command_id"] for each in self.rig.sim("GET", "commands")["commands"] if each["command_id"]}
-
-    def faults(self, **faults: Any) -> None:
-        self.rig.sim("PUT", "faults", faults)
-
-
-@pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    with sim.rigged() as rig:
-        line = Line(rig)
-        monkeypatch.setattr(outbox, "_kinds", {"deed": line.kind(), "other": line.kind()})
-        yield line
-        line.client.close()
-
-
-def row(sequence: int) -> Command:
-    return Command.objects.get(pk=sequence)
-
-
-def age(sequence: int, secs: float) -> None:
-    """As if so much time had passed: leases and waits run out, the first sending lies back."""
-    by = timedelta(seconds=secs)
-    Command.objects.filter(pk=sequence).update(
-        lease_until=F("lease_until") - by, not_before=F("not_before") - by, first_sent_at=F("first_sent_at") - by
-    )
-
-
-def due() -> list[int]:
-    return outbox.due(created_before=timezone.now())
-
-
-class Killed(BaseException):
-    """The process ends here: nothing after it runs."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    monkeypatch.setattr(outbox, name, die)
 
 
 # one intent --------------------------------------------------------------------------------------------------
@@ -324,7 +218,27 @@ def test_a_join_is_found_among_the_participants(line: Line) -> None:
     assert len(line.rig.participants(room)) == 2
 
 
-@pytest.mark.parametrize("operation", ["dial", "create", "join", "speak"])
+def test_a_caller_is_found_in_the_queue(line: Line) -> None:
+    looked = found(line, line.issue("calls.enqueue", line.rig.caller(), queue_name="support"))
+    assert (looked.state, looked.result) == (State.ACCEPTED, {})
+
+
+@pytest.mark.parametrize(("deed", "undone"), [("hold", "unhold"), ("mute", "unmute")])
+def test_what_became_of_some_in_a_conference_is_seen_there(line: Line, deed: str, undone: str) -> None:
+    legs = [line.rig.caller(), line.rig.caller()]
+    room = line.rig.meeting(*legs)
+    for operation in (deed, undone):
+        looked = found(line, line.issue(f"conferences.{operation}", room, call_control_ids=legs))
+        assert (looked.state, looked.result) == (State.ACCEPTED, {})
+        line.faults()
+    line.faults(api_timeout={"share": 1, "match": {"operation": f"conferences.{deed}"}})
+    sequence = line.issue(f"conferences.{deed}", room, call_control_ids=legs)
+    line.send(sequence)
+    age(sequence, 20)
+    assert line.send(sequence).code == Command.LOST
+
+
+@pytest.mark.parametrize("operation", ["dial", "create", "join", "speak", "enqueue", "hold"])
 def test_what_is_not_found_is_lost(line: Line, operation: str) -> None:
     leg = line.rig.caller()
     sequence = {
@@ -332,6 +246,8 @@ def test_what_is_not_found_is_lost(line: Line, operation: str) -> None:
         "create": lambda: line.create(leg),
         "join": lambda: line.issue("conferences.join", line.rig.meeting(line.rig.caller()), call_control_id=leg),
         "speak": lambda: line.speak(leg),
+        "enqueue": lambda: line.issue("calls.enqueue", leg, queue_name="support"),
+        "hold": lambda: line.issue("conferences.hold", line.rig.meeting(leg), call_control_ids=[leg]),
     }[operation]()
     line.faults(api_timeout={"share": 1, "match": {"operation": row(sequence).operation}})
     line.send(sequence)
@@ -353,6 +269,35 @@ def test_a_look_that_is_not_answered_is_repeated(line: Line) -> None:
     line.faults()
     assert line.send(sequence).state == State.ACCEPTED
     assert line.effects("calls.dial") == ["done"]
+
+
+def test_a_dial_that_nobody_wants_any_more_is_looked_for_at_once(line: Line) -> None:
+    """Its answer is lost and its offer ends: whoever it rings is to be found before he answers."""
+    sequence = line.dial()
+    line.faults(api_timeout_after_effect=1)
+    line.send(sequence)
+    line.faults()
+    line.wanted = False
+    age(sequence, 1)
+    looked = line.send(sequence)
+    assert (looked.state, list(line.rig.world.legs)) == (State.ACCEPTED, [looked.result["call_control_id"]])
+    assert line.effects("calls.dial") == ["done"]
+
+
+def test_one_that_is_not_there_yet_may_still_come(line: Line) -> None:
+    sequence = line.dial()
+    line.faults(api_timeout=1)
+    line.send(sequence)
+    line.faults()
+    line.wanted = False
+    for secs in (1, 2, 2, 5, 5):
+        age(sequence, secs)
+        assert line.send(sequence).state == State.UNKNOWN
+    age(sequence, 5)
+    looked = line.send(sequence)
+    assert (looked.state, looked.error) == (State.CANCELLED, "no longer wanted, and not there")
+    assert line.effects("calls.dial") == ["rejected:timeout"]
+    assert line.closed == [looked]
 
 
 @pytest.mark.parametrize("response", ["original", "ok"])
@@ -411,6 +356,45 @@ def test_what_takes_no_id_and_cannot_be_undone_is_never_repeated(
     looked = line.send(sequence)
     assert (looked.state, looked.code) == (State.REJECTED, Command.LOST)
     assert line.effects(operation) == ["done"]
+
+
+# facts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_leg_that_is_over_is_a_fact_to_be_verified(line: Line) -> None:
+    leg = line.rig.caller()
+    line.rig.on_phone(leg, "hangup")
+    sent = line.send(line.speak(leg))
+    assert (sent.state, sent.code, sent.attempts) == (State.REJECTED, "90018", 1)
+    assert line.suspected == [leg]
+    assert due() == []
+
+
+def test_so_is_one_that_telnyx_does_not_know(line: Line) -> None:
+    assert line.send(line.hang_up("v3:nobody")).code == "90015"
+    assert line.suspected == ["v3:nobody"]
+
+
+def test_so_is_one_of_which_nothing_is_heard(line: Line) -> None:
+    leg = line.rig.caller()
+    sequence = line.issue("conferences.join", line.rig.meeting(line.rig.caller()), call_control_id=leg)
+    line.faults(api_timeout={"share": 1, "match": {"operation": "conferences.join"}})
+    line.send(sequence)
+    age(sequence, 20)
+    assert line.send(sequence).code == Command.LOST
+    assert line.suspected == [leg]
+
+
+def test_a_refusal_that_says_nothing_of_its_leg_casts_no_doubt_on_it(line: Line) -> None:
+    assert line.send(line.speak(line.rig.ring_in())).code == "90034"
+    assert line.send(line.speak(line.rig.caller(), text="x" * 3001)).code == "invalid"
+    lost = line.dial()  # there is no leg to be verified
+    line.faults(api_timeout=1)
+    line.send(lost)
+    line.faults()
+    age(lost, 20)
+    assert line.send(lost).code == Command.LOST
+    assert line.suspected == []
 
 
 # not sent ----------------------------------------------------------------------------------------------------
@@ -546,6 +530,26 @@ def test_with_too_little_of_the_lease_left_it_is_not_sent(line: Line, monkeypatc
     assert line.send(sequence).state == State.ACCEPTED
 
 
+def test_a_request_is_not_begun_after_its_lease(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped between the last look at the clock and the wire."""
+    sequence = line.speak(line.rig.caller())
+    perform = outbox._perform
+    now = [time.monotonic()]
+
+    def stopped(command: Command, client: TelnyxClient) -> outbox.Outcome:
+        now[0] += 10.5
+        return perform(command, client)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(outbox, "_perform", stopped)
+    sent = line.send(sequence)
+    assert (sent.state, sent.first_sent_at) == (State.NEW, None)
+    assert line.effects("calls.speak") == []
+    monkeypatch.setattr(outbox, "_perform", perform)
+    age(sequence, 10)
+    assert line.send(sequence).state == State.ACCEPTED
+
+
 # kills -------------------------------------------------------------------------------------------------------
 
 
@@ -620,14 +624,26 @@ def test_killed_again_and_again_there_is_still_one_effect(line: Line, monkeypatc
     sequence = line.dial()
     with monkeypatch.context() as patch:
         kill_at(patch, "_record")
-        for _ in range(8):
+        for _ in range(outbox.MOST_LOST_LEASES):
             with pytest.raises(Killed):
                 line.send(sequence)
             age(sequence, 10)
             line.rig.advance(10)
-    assert line.send(sequence).state == State.ACCEPTED
     assert line.effects("calls.dial").count("done") == 1
     assert len(line.rig.world.legs) == 1
+    looked = line.send(sequence)
+    assert (looked.state, looked.code, looked.lost_leases) == (State.REJECTED, Command.LOST, 5)
+    assert [command.pk for command in line.closed] == [sequence]
+
+
+def test_a_sender_that_comes_back_is_not_counted_as_lost(line: Line) -> None:
+    """Only who dies with his lease: a Telnyx that is away for an hour sets nothing aside."""
+    sequence = line.hang_up(line.rig.caller())
+    line.faults(api_5xx=1)
+    for _ in range(10):
+        line.send(sequence)
+        age(sequence, 10)
+    assert row(sequence).lost_leases == 0
 
 
 def test_effects_that_fail_are_tried_again_later(line: Line, caplog: pytest.LogCaptureFixture) -> None:

@@ -472,3 +472,30 @@ def test_every_example_of_telnyx_is_stored_and_applied(
         if row.status != Status.IGNORED:
             assert inbox.apply(row.pk), f"{path.name}: {WebhookEvent.objects.get(pk=row.pk).error}"
     assert WebhookEvent.objects.filter(status=Status.DONE).count() >= 28
+
+
+# the door ----------------------------------------------------------------------------------------------------
+
+
+def test_another_host_is_refused() -> None:
+    assert post(event(), HTTP_HOST="elsewhere.example.com").status_code == 400
+    assert not WebhookEvent.objects.exists()
+
+
+def test_its_answers_have_a_length() -> None:
+    assert (post(event())["Content-Length"], post(event(), key=OTHER_KEY)["Content-Length"]) == ("0", "8")
+
+
+def test_an_asynchronous_server_has_the_same_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = []
+    monkeypatch.setattr(inbox, "store", lambda event, **_: stored.append(event.id))
+    body = body_of(event(event_id="over ASGI"))
+
+    async def send(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=get_asgi_application())
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.post(path, content=body, headers=headers(body) | {"content-type": "application/json"})
+
+    answer = asyncio.run(send(sender.URL))
+    assert (answer.status_code, answer.headers["content-length"], stored) == (200, "0", ["over ASGI"])
+    assert asyncio.run(send(sender.URL + "/else")).status_code == 404

@@ -44,7 +44,7 @@ class TelnyxClient:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """What Telnyx last said about our rate, None as long as it has said nothing."""
+        """What Telnyx last said to this thread about our rate, None as long as it has said nothing."""
         return self._wire.rate_limit
 
     def close(self) -> None:

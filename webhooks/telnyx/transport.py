@@ -10,8 +10,10 @@ import json
 import logging
 import math
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -34,6 +36,18 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 USER_AGENT = "callcenter"
 
 _deadline: ContextVar[float] = ContextVar("telnyx_deadline", default=math.inf)
+
+
+@contextmanager
+def not_after(instant: float) -> Iterator[None]:
+    """Within it no request writes or waits beyond ``instant`` of ``time.monotonic()``, which counts on while a
+    process is stopped. What is left of a request's own time goes before.
+    """
+    token = _deadline.set(instant)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
 
 
 def _left(timeout: float | None, expired: type[Exception]) -> float | None:
@@ -114,6 +128,7 @@ class _Transport(httpx.HTTPTransport):
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
             network_backend=_Backend(),
+            # One for each thread that sends, and no worker has that many: nobody waits for another's connection.
             max_connections=50,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
@@ -127,7 +142,7 @@ class Wire:
     """
 
     def __init__(self, *, api_key: str, base_url: str, transport: httpx.BaseTransport | None) -> None:
-        self.rate_limit: RateLimit | None = None
+        self._said = threading.local()
         self._http = httpx.Client(
             base_url=base_url,
             headers={
@@ -144,6 +159,12 @@ class Wire:
             trust_env=False,
             transport=transport or _Transport(),
         )
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the last reply to this thread that had the headers said; another thread's may be about other things."""
+        found: RateLimit | None = getattr(self._said, "rate_limit", None)
+        return found
 
     def close(self) -> None:
         self._http.close()
@@ -170,7 +191,7 @@ class Wire:
             headers={"content-type": "application/json"} if body is not None else None,
         )
         started = time.monotonic()
-        token = _deadline.set(started + TOTAL_SECS)
+        token = _deadline.set(min(started + TOTAL_SECS, _deadline.get()))
         try:
             status, headers, content = self._exchange(request)
         except httpx.RequestError as error:
@@ -181,7 +202,7 @@ class Wire:
             raise TelnyxUnavailable(None, None, reason, sent=sent) from None
         finally:
             _deadline.reset(token)
-        self.rate_limit = _rate_limit(headers) or self.rate_limit
+        self._said.rate_limit = _rate_limit(headers) or self.rate_limit
         took = time.monotonic() - started
         logger.debug("Telnyx answered: %s %s, %s after %.3f s.", method, template, status, took)
         if not 200 <= status < 300:
@@ -227,6 +248,7 @@ class Wire:
         return items, meta if isinstance(meta, dict) else {}
 
     def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+        _left(None, httpx.ConnectTimeout)
         response = self._http.send(request, stream=True)
         try:
             content = bytearray()
