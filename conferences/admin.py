@@ -5,17 +5,37 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from conferences import services
 from conferences.models import CallLeg, Conference, Participant, Recording, SupervisionSession
-from webhooks.admin import ReadOnlyAdmin, call_link
+from webhooks.admin import ReadOnlyAdmin, call_link, report_per_row
 
 LEG_COLOURS = {"ringing": "warning", "queued": "info", "answered": "success", "bridged": "success"}
 
 
+class MirrorAdmin(ReadOnlyAdmin):
+    """A mirror of Telnyx's: nobody edits it, and some may have it compared at once."""
+
+    actions = ("reconcile",)
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("conferences.change_conference")
+
+    @admin.action(description="Reconcile with Telnyx", permissions=["reconcile"])
+    def reconcile(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        done = "Telnyx will be asked within a second or two."
+        report_per_row(request, list(queryset), _have_compared, done)
+
+
+def _have_compared(row: CallLeg | Conference) -> str:
+    return "" if services.suspect_all(row, timezone.now()) else "it is over, or Telnyx is about to be asked already."
+
+
 @admin.register(CallLeg)
-class CallLegAdmin(ReadOnlyAdmin):
+class CallLegAdmin(MirrorAdmin):
     list_display = (
         "__str__",
         "shown_state",
@@ -45,7 +65,7 @@ class CallLegAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Conference)
-class ConferenceAdmin(ReadOnlyAdmin):
+class ConferenceAdmin(MirrorAdmin):
     list_display = ("__str__", "shown_status", "shown_call", "created_at", "ended_at", "shown_recording")
     list_filter = ("recording_state", ("created_at", RangeDateTimeFilter))
     list_filter_submit = True

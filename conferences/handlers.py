@@ -30,6 +30,7 @@ def conference_of(event: WebhookEvent) -> Conference:
         event.conference_id,
         call_id=event.call_id,
         connection_id=event.payload.get("connection_id") or "",
+        name=(event.payload.get("name") or "")[:255],  # told by our reconciler only
     )
 
 

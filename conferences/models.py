@@ -70,12 +70,18 @@ class CallLeg(models.Model):
     hangup_cause = models.CharField(max_length=40, blank=True, default="")
     hangup_source = models.CharField(max_length=20, blank=True, default="")
     sip_hangup_cause = models.CharField(max_length=20, blank=True, default="")
+    suspected_at = models.DateTimeField(
+        null=True, blank=True, help_text="a command said something of it that no event has; Telnyx is to be asked"
+    )
 
     objects = CallLegQuerySet.as_manager()
 
     class Meta:
         ordering = ("-initiated_at",)
-        indexes = [models.Index(fields=["connection_id"], condition=Q(hangup_at__isnull=True), name="callleg_live")]
+        indexes = [
+            models.Index(fields=["connection_id"], condition=Q(hangup_at__isnull=True), name="callleg_live"),
+            models.Index(fields=["suspected_at"], condition=Q(suspected_at__isnull=False), name="callleg_suspected"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.role or self.direction or 'leg'} {self.from_number} → {self.to_number}"
@@ -176,6 +182,9 @@ class Participant(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["conference", "leg"], name="participant_once")]
+        indexes = [
+            models.Index(fields=["joined_at"], condition=~Q(supervisor_role="none"), name="participant_supervisors")
+        ]
 
     def __str__(self) -> str:
         return f"{self.leg} in {self.conference}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
 from webhooks.telnyx.events import parse_instant
@@ -54,6 +54,21 @@ def leg_fact(leg: CallLeg, field: str, at: datetime, **beside: Any) -> bool:
     return note(CallLeg.objects.filter(pk=leg.pk), field, at, **beside)
 
 
+def suspect(call_control_id: str, at: datetime) -> None:
+    """Have Telnyx asked what became of a leg that we take to be alive. The first suspicion stands until it is."""
+    believed = CallLeg.objects.live().filter(call_control_id=call_control_id, suspected_at__isnull=True)
+    believed.update(suspected_at=at)
+
+
+def suspect_all(row: CallLeg | Conference, at: datetime) -> bool:
+    """The same of a leg, or of everybody in a conference, and with that of the conference. False if there is nobody."""
+    legs = CallLeg.objects.live().filter(suspected_at__isnull=True)
+    if isinstance(row, CallLeg):
+        return bool(legs.filter(pk=row.pk).update(suspected_at=at))
+    present = Participant.objects.present().filter(conference=row)
+    return bool(legs.filter(pk__in=present.values("leg")).update(suspected_at=at))
+
+
 # conferences -------------------------------------------------------------------------------------------------
 
 
@@ -77,7 +92,9 @@ def conference_created(conference: Conference, at: datetime) -> None:
 
 
 def conference_ended(conference: Conference, at: datetime, reason: str) -> None:
-    earliest(Conference.objects.filter(pk=conference.pk), "ended_at", at, end_reason=reason)
+    rows = Conference.objects.filter(pk=conference.pk)
+    earliest(rows, "ended_at", at, end_reason=reason)
+    rows.update(recording_state=Conference.RecordingState.OFF)
 
 
 def floor_changed(conference_id: str, call_control_id: str, at: datetime) -> bool:
@@ -121,23 +138,28 @@ def mute_set(conference: Conference, legs: Iterable[CallLeg], *, muted: bool, ve
 
 
 def recording_set(conference: Conference, state: str, *, version: int) -> None:
+    """Its end ends the recording, and nobody announces that: of one that is over, whatever was accepted, it is off."""
+    over = When(ended_at__isnull=False, then=Value(Conference.RecordingState.OFF))
     Conference.objects.filter(pk=conference.pk, recording_version__lt=version).update(
-        recording_state=state, recording_version=version
+        recording_state=Case(over, default=Value(state)), recording_version=version
     )
 
 
 def participants_read(
     conference: Conference, participants: Iterable[Mapping[str, Any]], *, version: int
 ) -> list[CallLeg]:
-    """A look at Telnyx's own list confirms hold, mute and whisper targets. Returns the legs it found held."""
+    """A look at Telnyx's own list confirms hold, mute and whisper targets. Returns the legs it found held.
+
+    ``version`` is the newest command whose effect it can show: a later look at the same version counts too.
+    """
     held = []
     for seen in participants:
         leg = note_leg(seen["call_control_id"], call_leg_id=seen.get("call_leg_id") or "")
         row = note_participant(conference, leg)
         rows = Participant.objects.filter(pk=row.pk)
         rows.filter(participant_id="").update(participant_id=seen.get("id") or "")
-        rows.filter(hold_version__lt=version).update(on_hold=bool(seen.get("on_hold")), hold_version=version)
-        rows.filter(muted_version__lt=version).update(muted=bool(seen.get("muted")), muted_version=version)
+        rows.filter(hold_version__lte=version).update(on_hold=bool(seen.get("on_hold")), hold_version=version)
+        rows.filter(muted_version__lte=version).update(muted=bool(seen.get("muted")), muted_version=version)
         if seen.get("on_hold"):
             held.append(leg)
     return held
