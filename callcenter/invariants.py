@@ -4,7 +4,7 @@ I7, an event applied twice, has no question: ``event_id`` is unique, and its row
 effects.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Exists, F, OuterRef, Q
@@ -15,6 +15,7 @@ from webhooks.models import AuditEntry, Command, WebhookEvent
 
 TEN_SECONDS = timedelta(seconds=10)
 FIVE_SECONDS = timedelta(seconds=5)
+DAY = timedelta(days=1)
 
 
 def double_booked_agents(now: datetime) -> Iterator[str]:
@@ -37,9 +38,8 @@ def callers_offered_twice(now: datetime) -> Iterator[str]:
 def forgotten_callers(now: datetime) -> Iterator[str]:
     """I3: alive and routable, and nothing will ever look at them again."""
     routable = [Call.State.ARRIVING, Call.State.IN_FLOW, Call.State.QUEUED, Call.State.OFFERING]
-    for call in Call.objects.filter(leg__hangup_at__isnull=True, state__in=routable).filter(
-        Q(next_deadline__isnull=True) | Q(next_deadline__lt=now - TEN_SECONDS)
-    ):
+    going_on = Call.objects.filter(ended_at__isnull=True, leg__hangup_at__isnull=True, state__in=routable)
+    for call in going_on.filter(Q(next_deadline__isnull=True) | Q(next_deadline__lt=now - TEN_SECONDS)):
         yield f"call {call.pk} is {call.state} and overdue since {call.next_deadline}"
 
 
@@ -91,44 +91,41 @@ def dead_events(now: datetime) -> Iterator[str]:
 
 
 def listeners_without_authority(now: datetime) -> Iterator[str]:
-    """I12: everybody who ever joined with a supervisor's role had asked to listen and was allowed to."""
+    """I12: everybody who joined with a supervisor's role, this last day, had asked to listen and was allowed to."""
     allowed = AuditEntry.objects.filter(
         allowed=True,
         action__in=[*SupervisionSession.Mode, "switch"],
         call_id=OuterRef("conference__call_id"),
         user_id=OuterRef("leg__supervision_session__supervisor"),
     )
-    listeners = Participant.objects.exclude(supervisor_role="none").filter(joined_at__isnull=False)
+    listeners = Participant.objects.exclude(supervisor_role="none").filter(joined_at__gte=now - DAY)
     for seat in listeners.exclude(Exists(allowed)):
         yield f"participant {seat.pk} listens as {seat.supervisor_role} without authority"
 
 
 def whispers_to_others(now: datetime) -> Iterator[str]:
     """I13: a whisper's targets are legs of agents."""
-    for seat in Participant.objects.present().filter(supervisor_role="whisper").select_related("conference"):
-        agents = set(
-            Participant.objects.filter(conference=seat.conference, leg__role="agent").values_list(
-                "leg__call_control_id", flat=True
-            )
-        )
-        if others := set(seat.whisper_call_control_ids) - agents:
+    whispering = list(Participant.objects.present().filter(supervisor_role="whisper"))
+    if not whispering:
+        return
+    conferences = {seat.conference_id for seat in whispering}
+    agents = Participant.objects.filter(conference__in=conferences, leg__role="agent")
+    legs = set(agents.values_list("conference_id", "leg__call_control_id"))
+    for seat in whispering:
+        others = [leg for leg in seat.whisper_call_control_ids if (seat.conference_id, leg) not in legs]
+        if others:
             yield f"participant {seat.pk} whispers to {len(others)} legs that are no agent's"
 
 
 def lonely_callers(now: datetime) -> Iterator[str]:
     """I14: the only one in a live conference for 10 s who is not both held with music and in a waiting entry."""
-    for seat in (
-        Participant.objects.present()
-        .filter(leg__role="customer", joined_at__lt=now - TEN_SECONDS)
-        .select_related("conference", "leg")
-    ):
-        others = Participant.objects.present().filter(conference=seat.conference).exclude(pk=seat.pk)
-        parted = Participant.objects.filter(conference=seat.conference, left_at__gte=now - TEN_SECONDS)
-        if others.exists() or parted.exists():
-            continue
-        waits = QueueEntry.objects.filter(call__leg=seat.leg).exclude(state=QueueEntry.State.ENDED).exists()
-        if not (seat.on_hold and waits):
-            yield f"caller of call {seat.conference.call_id} is alone in a conference"
+    same = Participant.objects.filter(conference=OuterRef("conference"))
+    others = Participant.objects.present().filter(conference=OuterRef("conference")).exclude(pk=OuterRef("pk"))
+    waits = QueueEntry.objects.filter(call__leg=OuterRef("leg")).exclude(state=QueueEntry.State.ENDED)
+    callers = Participant.objects.present().filter(leg__role="customer", joined_at__lt=now - TEN_SECONDS)
+    alone = callers.exclude(Exists(others)).exclude(Exists(same.filter(left_at__gte=now - TEN_SECONDS)))
+    for seat in alone.exclude(Q(Exists(waits), on_hold=True)).select_related("conference"):
+        yield f"caller of call {seat.conference.call_id} is alone in a conference"
 
 
 def in_two_conferences(now: datetime) -> Iterator[str]:
@@ -167,6 +164,11 @@ INVARIANTS: Mapping[str, Callable[[datetime], Iterator[str]]] = {
 }
 
 
-def violations(now: datetime) -> list[str]:
-    """One line per violation, its number first."""
-    return [f"{name} {line}" for name, check in INVARIANTS.items() for line in check(now)]
+def violations(now: datetime, *, of: Collection[str] = INVARIANTS) -> list[str]:
+    """One line per violation, its number first; ``of`` the invariants of these numbers."""
+    return [f"{name} {line}" for name in of for line in INVARIANTS[name](now)]
+
+
+def counts(now: datetime, *, of: Collection[str] = INVARIANTS) -> dict[str, int]:
+    """How many violations of each there are, for a gauge that must be nothing but zeros."""
+    return {name: sum(1 for _ in INVARIANTS[name](now)) for name in of}

@@ -1,0 +1,70 @@
+"""What must be true once everything has come to rest: our rows against what the simulator saw. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from callcenter.chaos.witness import Deliveries
+
+Command = Mapping[str, Any]
+
+
+def double_effects(commands: Iterable[Command]) -> list[str]:
+    """Intents that took effect at Telnyx more than once: one phone rung twice for one offer.
+
+    An intent is known by what it does, whatever ``command_id`` it came with; a repeat that Telnyx recognised
+    had no effect.
+    """
+    effects = Counter(key for command in commands if command["effect"] == "done" for key in _intents(command))
+    return sorted(f"{key} took effect {times} times" for key, times in effects.items() if times > 1)
+
+
+def _intents(command: Command) -> Iterator[str]:
+    if command["command_id"]:
+        yield f"command {command['command_id']} {command['operation']}"
+    body, operation = command["body"], command["operation"]
+    match operation:
+        case "calls.dial":
+            yield f"dial for {body.get('client_state')}"
+        case "calls.answer":
+            yield f"answer of {command['call_control_id']}"
+        case "calls.enqueue":
+            yield f"enqueue of {command['call_control_id']} for {body.get('client_state')}"
+        case "conferences.create":
+            yield f"conference {body.get('name')}"
+        case "conferences.join":
+            yield f"join of {body.get('call_control_id')} to {command['id']}"
+
+
+def acknowledged_and_lost(deliveries: Deliveries, inbox: Collection[str]) -> list[str]:
+    """Events answered 200 of which we have no row. ``inbox``: their ids."""
+    return sorted(f"event {ident} was answered 200 and is not in the inbox" for ident in deliveries.answered - {*inbox})
+
+
+def never_delivered(deliveries: Deliveries, inbox: Collection[str]) -> list[str]:
+    """Rows of events that nobody validly signed. One that was answered too late for the sender is none."""
+    return sorted(f"event {ident} is in the inbox and was not sent" for ident in {*inbox} - deliveries.attempted)
+
+
+def cut_off(
+    placed: Iterable[str], by_others: Mapping[str, str], commands: Iterable[Command], *, excused: Collection[str] = ()
+) -> list[str]:
+    """Callers who did not hang up, and whom we did not hang up either: a conference ended over their heads, or nobody
+    took them on. ``by_others``: legs that somebody else than the caller ended. ``excused``: legs of a blackout."""
+    hung_up = {c["call_control_id"] for c in commands if c["operation"] in _ENDS and c["effect"] == "done"}
+    return [
+        f"caller {leg} was cut off at {by_others[leg]}"
+        for leg in placed
+        if leg in by_others and leg not in hung_up and leg not in excused
+    ]
+
+
+_ENDS = frozenset({"calls.hangup", "calls.reject"})
+
+
+def percentiles(secs: Sequence[float]) -> tuple[float, float, float] | None:
+    """p50, p95 and the longest; None of nothing."""
+    if not secs:
+        return None
+    ordered = sorted(secs)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)], ordered[-1]

@@ -1,0 +1,383 @@
+"""One run: callers ring, faults and kills strike, invariants are sampled; then all comes to rest and is checked."""
+
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from django.db import Error, connection
+from django.db.models import F
+from django.utils import timezone
+
+from callcenter.chaos import checker, crowd, mirror, table
+from callcenter.chaos.crowd import Crowd
+from callcenter.chaos.fleet import Fleet
+from callcenter.chaos.schedule import BLACKOUT, Profile, Strike, strikes
+from callcenter.chaos.table import Line
+from callcenter.chaos.witness import Witness
+from callcenter.demo import house
+from callcenter.demo.summary import OUTCOMES, find_wrongs
+from callcenter.invariants import INVARIANTS, violations
+from conferences.models import CallLeg
+from queues.models import Call, Offer
+from webhooks.models import Command, WebhookEvent
+
+TICK_SECS = 0.2
+SAMPLE_SECS = 0.5
+SEE_SECS = 1.0
+SETTLE_SECS = 60.0
+ADOPT_SECS = 30.0
+# What a kill may hold up and for how long: RELIABILITY §9, "the same call progresses within 15 s".
+RECOVERY_SECS = 15.0
+# A look of ours that takes longer has been held up by the machine, and so has whoever is to see to things.
+HELD_UP_SECS = 1.0
+LONGEST_GAP_SECS = 8.0
+BACKLOG = 8  # events and commands that wait to be dealt with
+BACK_TO_WORK_SECS = 5.0
+
+# True at any instant, whatever is down.
+ALWAYS = ("I1", "I2", "I6", "I9", "I11", "I12", "I13", "I15", "I16")
+# Somebody has to be there to see to it, and to get a turn: they count from RECOVERY_SECS after a kill on.
+ATTENDED = ("I3", "I4", "I5")
+SAMPLED = ("I1", "I2", "I3", "I4", "I5", "I6")  # every SAMPLE_SECS; the rest every tenth time
+
+
+class Run:
+    """``tell`` gets one line for each thing that happens.
+
+    ``stops_when_caught``: a violated invariant is what the run was for; it need not be seen to the end.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        profile: Profile,
+        *,
+        seed: int,
+        pace: house.Pace,
+        tell: Callable[[str], None],
+        stops_when_caught: bool = False,
+    ) -> None:
+        self._fleet = fleet
+        self._profile = profile
+        self._tell = tell
+        self._stops_when_caught = stops_when_caught
+        self._rng = random.Random(seed)
+        self._ring_secs = pace.queue_settings()["ring_secs"]
+        self._crowd = Crowd(fleet.simulator)
+        self._witness = Witness(fleet.simulator)
+        self._strikes = strikes(profile, self._rng)
+        self._since = timezone.now()
+        self._began = time.monotonic()
+        self._next_sample = self._next_look = 0.0
+        self._samples = self._unattended = 0
+        self._held_up_until = 0.0
+        self._violations: dict[str, None] = {}
+        self._revived = Revived()
+        self._struck: Counter[str] = Counter()
+        self._excused: set[str] = set()
+        self._adopted_after: float | None = None
+        self._came_back_at: datetime | None = None
+
+    # the run -------------------------------------------------------------------------------------------------
+
+    def run(self) -> list[Line]:
+        """The table. Raises StandError if the simulator or a store ends by itself."""
+        for name in house.AGENTS:
+            self._change_phone(name)
+        self._set_faults(self._profile.fault_settings())
+        self._traffic()
+        if self._is_caught:
+            return [self._violated()]
+        self._fleet.repair_all()
+        self._set_faults({})
+        equal_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
+        differed = [] if equal_after is not None else self._differences()
+        alive = self._alive()
+        self._tell(f"{self._clock()}  the last fault has been; waiting for the last callers")
+        self._until(self._all_have_gone, self._longest_secs())
+        settled_after = self._until(self._is_at_rest, SETTLE_SECS)
+        if self._is_caught:
+            return [self._violated()]
+        self._sample(list(INVARIANTS))
+        self._witness.see()
+        compared = table.none_but_late("mirror equal after the last fault", SETTLE_SECS, equal_after, differed)
+        at_rest = table.within("at rest after the last call", SETTLE_SECS, settled_after)
+        return list(self._table(compared, alive, at_rest))
+
+    def _traffic(self) -> None:
+        next_at = time.monotonic()
+        for caller in crowd.callers(self._profile, self._rng, house.numbers()):
+            if self._is_caught:
+                return
+            while not self._is_caught and self._is_too_early(next_at):
+                self._tick()
+            self._crowd.ring(caller)
+            self._change_phone(self._rng.choice(house.AGENTS))
+            next_at = max(next_at, time.monotonic() - 1) + self._rng.expovariate(1 / self._profile.gap_secs)
+            while self._strikes and self._strikes[0].after_calls <= len(self._crowd.placed):
+                self._strike(self._strikes.pop(0))
+
+    def _is_too_early(self, next_at: float) -> bool:
+        """Callers come as fast as the machine bears: a run looks for what goes wrong, not for what goes slowly.
+
+        Where nothing moves at all they come nevertheless.
+        """
+        now = time.monotonic()
+        if now < next_at or now > next_at + LONGEST_GAP_SECS:
+            return now < next_at
+        if self._alive() >= self._profile.at_once:
+            return True
+        with self._database_may_be_away():
+            events = WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).count()
+            return events + Command.objects.filter(state__in=Command.OPEN).count() > BACKLOG
+        return False
+
+    def _strike(self, blow: Strike) -> None:
+        self._tell(f"{self._clock()}  after {len(self._crowd.placed)} calls: {blow}")
+        self._struck[blow.kind] += 1
+        self._fleet.strike(blow)
+        if blow.kind == BLACKOUT:
+            self._sit_out()
+
+    def _sit_out(self) -> None:
+        """Nobody of ours is there: callers hear music, or give up. Then those who are left are to be found again."""
+        while not self._fleet.is_whole:
+            self._tick()
+        self._excused = set(self._crowd.placed) & self._witness.truth.ended
+        self._came_back_at = timezone.now()
+        self._tell(f"{self._clock()}  our processes start again; {self._alive()} callers are there")
+        self._adopted_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
+
+    def _tick(self) -> None:
+        """One look at everything that goes on by itself."""
+        began = time.monotonic()
+        self._fleet.repair()
+        if began >= self._next_look:
+            self._next_look = began + SEE_SECS
+            self._witness.see()
+            with self._database_may_be_away():
+                house.back_to_work(now=timezone.now(), after=timedelta(seconds=BACK_TO_WORK_SECS))
+        with self._database_may_be_away():
+            self._crowd.leave(self._witness.truth.ended)
+        if began >= self._next_sample:
+            self._next_sample = began + SAMPLE_SECS
+            self._sample(self._to_sample())
+        took = time.monotonic() - began
+        if took > HELD_UP_SECS:
+            self._held_up_until = began + took + RECOVERY_SECS
+        time.sleep(max(0.0, TICK_SECS - took))
+
+    def _until(self, true: Callable[[], bool], secs: float) -> float | None:
+        """After how many seconds it was so, or None if it was not within ``secs``."""
+        began = next_look = time.monotonic()
+        while (now := time.monotonic()) <= began + secs and not self._is_caught:
+            if now >= next_look:
+                next_look = now + SEE_SECS
+                with self._database_may_be_away():
+                    if true():
+                        return now - began
+            self._tick()
+        return None
+
+    @contextlib.contextmanager
+    def _database_may_be_away(self) -> Iterator[None]:
+        try:
+            yield
+        except Error:
+            connection.close()
+
+    @property
+    def _is_caught(self) -> bool:
+        return self._stops_when_caught and bool(self._violations)
+
+    # looks ---------------------------------------------------------------------------------------------------
+
+    def _to_sample(self) -> list[str]:
+        attended = time.monotonic() > max(self._fleet.down_until + RECOVERY_SECS, self._held_up_until)
+        self._samples += 1
+        self._unattended += not attended
+        chosen = SAMPLED if self._samples % 10 else (*ALWAYS, *ATTENDED)
+        return [name for name in chosen if name in ALWAYS or attended]
+
+    def _sample(self, which: Collection[str]) -> None:
+        with self._database_may_be_away():
+            for line in (*violations(timezone.now(), of=which), *self._revived.look()):
+                if line not in self._violations:
+                    self._violations[line] = None
+                    self._tell(f"{self._clock()}  violated: {line}")
+
+    def _alive(self) -> int:
+        return len(self._crowd.placed) - len(self._witness.truth.ended.intersection(self._crowd.placed))
+
+    def _all_have_gone(self) -> bool:
+        return self._alive() == 0
+
+    def _longest_secs(self) -> float:
+        return self._profile.stays_secs + self._profile.patience_secs + self._profile.talk_secs[1] + SETTLE_SECS
+
+    def _is_at_rest(self) -> bool:
+        """Every call is over, and nothing is left to be done about any."""
+        return (
+            self._witness.deliveries.on_their_way == 0
+            and not WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).exists()
+            and not self._outbox()
+            and not Offer.objects.live().exists()
+            and not CallLeg.objects.live().exists()
+            and not Call.objects.filter(ended_at__isnull=True).exists()
+            and not self._differences()
+        )
+
+    def _outbox(self) -> list[str]:
+        """What is not sent, not closed or not applied."""
+        unfinished = Command.objects.filter(state__in=Command.OPEN) | Command.objects.filter(
+            closed_at__isnull=False, applied_at__isnull=True
+        )
+        return [f"command {c.pk} {c.kind} is {c.state}: {c.error}" for c in unfinished]
+
+    def _differences(self) -> list[str]:
+        return mirror.differences(mirror.ours(), mirror.truth(self._witness.state()))
+
+    def _nothing_stays_different(self) -> Callable[[], bool]:
+        """Asked twice in a row, whatever differed the first time does not any more: events are always under way."""
+        before: set[str] | None = None
+
+        def look() -> bool:
+            nonlocal before
+            now, last = set(self._differences()), before
+            before = now
+            return last is not None and not now & last
+
+        return look
+
+    # the world -----------------------------------------------------------------------------------------------
+
+    def _change_phone(self, name: str) -> None:
+        self._crowd.set_phone(house.address_of(name), crowd.habit(self._rng, ring_secs=self._ring_secs))
+
+    def _set_faults(self, faults: dict[str, object]) -> None:
+        self._fleet.simulator.put("/_sim/faults", json=faults).raise_for_status()
+
+    def _clock(self) -> str:
+        return f"{time.monotonic() - self._began:6.1f} s"
+
+    # the table -----------------------------------------------------------------------------------------------
+
+    def _table(self, compared: Line, alive: int, at_rest: Line) -> Iterator[Line]:
+        placed, told_of = self._crowd.placed, self._witness.deliveries.told_of
+        known = [leg for leg in placed if leg in told_of]
+        uncertain = self._uncertain()
+        wrongs = find_wrongs(
+            [leg for leg in known if leg not in uncertain],
+            truth=self._witness.truth,
+            violations=self._violations,
+            since=self._since,
+        )
+        outcomes = Counter(Call.objects.values_list("outcome", flat=True))
+        events = WebhookEvent.objects.filter(source=WebhookEvent.Source.TELNYX).values_list("event_id", flat=True)
+        inbox, deliveries, commands = list(events), self._witness.deliveries, self._witness.commands
+        yield table.equal("calls placed", self._profile.calls, len(placed))
+        yield table.figure("never told of, whatever was tried", str(len(placed) - len(known)))
+        yield table.figure("of whom a join or an answer was lost", str(len(uncertain)))
+        yield table.figure("outcomes", ", ".join(f"{outcomes[name]} {name}" for name in OUTCOMES if outcomes[name]))
+        yield table.figure("hung up in", ", ".join(f"{n} {state}" for state, n in self._crowd.left_in.most_common()))
+        yield table.figure("kills", ", ".join(f"{n} {kind}" for kind, n in self._struck.most_common()) or "none")
+        yield table.figure("faults", ", ".join(f"{n} {name}" for name, n in self._witness.injected().items() if n))
+        if self._came_back_at is not None:
+            yield table.within("live callers adopted after the start", ADOPT_SECS, self._adopted_after)
+            yield table.none_of("dials before all were adopted", self._early_dials(self._came_back_at))
+        yield table.none_of("lost, or with a wrong outcome", [*wrongs.lost, *_without_outcome(uncertain)])
+        yield table.none_of(
+            "callers cut off",
+            checker.cut_off(placed, self._witness.hangups.by_others, commands, excused=self._excused),
+        )
+        yield table.none_of("double-booked", wrongs.double_booked)
+        yield table.none_of("double effects", checker.double_effects(commands))
+        yield table.none_of("acknowledged events not in the inbox", checker.acknowledged_and_lost(deliveries, inbox))
+        yield table.none_of("events in the inbox that nobody sent", checker.never_delivered(deliveries, inbox))
+        yield table.none_of("forged events accepted", deliveries.forged_and_accepted)
+        yield table.none_of("events not applied", _not_applied())
+        yield table.none_of("outbox not empty", self._outbox())
+        yield compared
+        yield table.none_of("mirror differences in the end", self._differences())
+        yield at_rest
+        yield self._violated()
+        yield table.none_of("processes that ended by themselves", self._fleet.fell_over)
+        yield table.figure("samples without I3, I4 and I5: after a kill, or held up", str(self._unattended))
+        yield table.figure("callers there when the mirror was equal", str(alive))
+        yield from _figures()
+        yield table.figure("took", f"{time.monotonic() - self._began:.0f} s")
+
+    def _uncertain(self) -> set[str]:
+        """Callers of whose call we were never told who answered or joined: what came of them, nobody can hold us to."""
+        kept = CallLeg.objects.filter(call_control_id__in=self._witness.deliveries.kept_from_us)
+        calls = Call.objects.filter(pk__in=kept.exclude(call_id=None).values("call_id"))
+        return set(calls.values_list("leg__call_control_id", flat=True))
+
+    def _violated(self) -> Line:
+        return table.none_of(f"invariants violated in {self._samples} samples", list(self._violations))
+
+    def _early_dials(self, since: datetime) -> list[str]:
+        until = since + timedelta(seconds=self._adopted_after or SETTLE_SECS)
+        return [
+            f"dial at {command['at']}"
+            for command in self._witness.commands
+            if command["operation"] == "calls.dial" and since < datetime.fromisoformat(command["at"]) < until
+        ]
+
+
+class Revived:
+    """I16, as only somebody who looks twice can see it: what was over lives again."""
+
+    def __init__(self) -> None:
+        self._living: dict[str, set[str]] = {}
+        self._over: dict[str, set[str]] = {}
+
+    def look(self) -> Iterator[str]:
+        yield from self._again("leg", CallLeg.objects.live().values_list("call_control_id", flat=True))
+        yield from self._again("offer", map(str, Offer.objects.live().values_list("pk", flat=True)))
+
+    def _again(self, what: str, living: Iterable[str]) -> Iterator[str]:
+        now = set(living)
+        over = self._over.setdefault(what, set())
+        over |= self._living.get(what, set()) - now
+        self._living[what] = now
+        yield from (f"I16 {what} {ident} was over and lives again" for ident in sorted(now & over))
+
+
+def _without_outcome(legs: Collection[str]) -> list[str]:
+    calls = Call.objects.filter(leg__call_control_id__in=legs, outcome="")
+    return [f"call {call.pk} is {call.state}" for call in calls]
+
+
+def _not_applied() -> list[str]:
+    left = WebhookEvent.objects.filter(status__in=[WebhookEvent.Status.NEW, WebhookEvent.Status.DEAD])
+    return [f"event {event.event_id} {event.event_type} is {event.status}: {event.error}" for event in left]
+
+
+def _figures() -> Iterator[Line]:
+    """How long things took; nothing hangs on them."""
+    applied = WebhookEvent.objects.filter(applied_at__isnull=False).annotate(took=F("applied_at") - F("received_at"))
+    yield _spread("event to state", applied.values_list("took", flat=True))
+    sent = Command.objects.filter(closed_at__isnull=False, first_sent_at__isnull=False)
+    yield _spread(
+        "command to answer", sent.annotate(took=F("closed_at") - F("created_at")).values_list("took", flat=True)
+    )
+    yield _spread("idle agent and waiting caller to offer", _until_offered())
+
+
+def _until_offered() -> Iterator[timedelta]:
+    """For the first offer of each stay: since both agent and caller were there to be matched."""
+    seen = set()
+    for offer in Offer.objects.select_related("entry").order_by("offered_at"):
+        if offer.entry_id not in seen and offer.agent_available_since is not None:
+            seen.add(offer.entry_id)
+            yield offer.offered_at - max(offer.agent_available_since, offer.entry.entered_at)
+
+
+def _spread(what: str, took: Collection[timedelta] | Iterator[timedelta]) -> Line:
+    found = checker.percentiles([duration.total_seconds() for duration in took])
+    told = "none" if found is None else "p50 {:.2f} s, p95 {:.2f} s, longest {:.2f} s".format(*found)
+    return table.figure(what, told)
