@@ -3,13 +3,14 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from bench import contention, dialing, intake, policies, routing
+from bench import contention, dialing, ingest, policies, routing
 
 BENCHES: Mapping[str, Callable[[], str]] = {
     "contention": contention.run,
     "dialing": dialing.run,
-    "intake": intake.run,
+    "ingest": ingest.run,
     "policies": policies.run,
     "routing": routing.run,
 }
@@ -18,12 +19,17 @@ BENCHES: Mapping[str, Callable[[], str]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)} (default: all)")
-    names = parser.parse_args().names or list(BENCHES)
+    parser.add_argument(
+        "--peer", action="store_true", help="ingest: beside granian and dj-stripe, which it installs into .dev/peers"
+    )
+    arguments = parser.parse_args()
+    benches = {**BENCHES, "ingest": partial(ingest.run, peer=arguments.peer)}
+    names = arguments.names or list(BENCHES)
     if unknown := [name for name in names if name not in BENCHES]:
         parser.error(f"found {unknown[0]!r}; accepted: {', '.join(BENCHES)}")
     wrong = False
     for name in names:
-        said = BENCHES[name]()
+        said = benches[name]()
         print(f"{name}: {said}", flush=True)
         wrong |= "WRONG" in said
     sys.exit(wrong)

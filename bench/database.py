@@ -12,9 +12,9 @@ SERVER = os.environ.get("DATABASE_URL") or "postgres://postgres@127.0.0.1:5432/p
 
 
 @contextmanager
-def own_database() -> Iterator[str]:
+def own_database(prefix: str = "bench") -> Iterator[str]:
     """Make a new database; yields its URL, and drops it in the end."""
-    name = f"bench_{os.getpid()}"
+    name = f"{prefix}_{os.getpid()}"
     named = sql.Identifier(name)
     with psycopg.connect(SERVER, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(named))

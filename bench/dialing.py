@@ -2,23 +2,27 @@
 
 Both begin at Telnyx's own instants: the caller as he was answered, to wait at once (or as the offer before this one
 ended), the agent as his last leg hung up and his wrap-up was over. So what webhooks, queues and ticks take is in it.
+Of callers who found an agent free it is also told how long it was from entering the line to the dial, beside what the
+same workers take to begin a task that does nothing, sent ten times a second meanwhile on the same lane.
 ``DATABASE_URL`` names the server (default: Postgres on this machine); a database is made there and dropped again.
 """
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import django
+from celery import current_app
 
+from bench import probe
 from bench.database import own_database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,20 +30,40 @@ CALLS, AGENTS, WORKERS = 200, 20, 2
 GAP_SECS, TALK_SECS, WRAP_UP_SECS = 0.6, 8.0, 2
 NUMBER = "+442079460001"
 LONGEST_SECS = 420.0
+PROBE_SECS = 0.1
+MOST_OF_CELERYS = 4.0
 
 
 def run() -> str:
     with own_database() as url, tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "callcenter.settings"}
+        environment = {
+            **os.environ,
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "bench.probed_settings",
+            probe.FILE: str(Path(folder) / "probe"),
+        }
         command = [sys.executable, "-m", "bench.dialing", folder]
         said = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(said.splitlines()[-1])
-    delays = sorted(found["delays"])
-    p50, p95 = statistics.median(delays), delays[len(delays) * 95 // 100]
+    delays, entered, begun = (sorted(found[name]) for name in ("delays", "entered", "begun"))
+    ratio = _percentile(entered, 99) / _percentile(begun, 99)
     return (
-        f"{found['calls']} calls, {len(delays)} dials, {WORKERS} workers: p50 {p50 * 1000:.0f} ms, "
-        f"p95 {p95 * 1000:.0f} ms, most {delays[-1] * 1000:.0f} ms; wrong: {found['wrongs'] or 'nothing'}"
+        f"{found['calls']} calls, {len(delays)} dials, {WORKERS} workers: p50 {_percentile(delays, 50) * 1000:.0f} ms, "
+        f"p95 {_percentile(delays, 95) * 1000:.0f} ms, most {delays[-1] * 1000:.0f} ms; "
+        f"wrong: {found['wrongs'] or 'nothing'}\n"
+        f"enqueued -> dial sent ({len(entered)}): {_p50_and_p99(entered)}; "
+        f"Celery's enqueue -> start ({len(begun)}): {_p50_and_p99(begun)}\n"
+        f"p99 / Celery's p99: wanted <= {MOST_OF_CELERYS:.2f}, found {ratio:.2f}"
+        f"{'' if ratio <= MOST_OF_CELERYS else ': MISSED'}"
     )
+
+
+def _percentile(delays: Sequence[float], percent: int) -> float:
+    return delays[min(len(delays) - 1, len(delays) * percent // 100)]
+
+
+def _p50_and_p99(delays: Sequence[float]) -> str:
+    return f"p50 {_percentile(delays, 50) * 1000:.0f} ms, p99 {_percentile(delays, 99) * 1000:.0f} ms"
 
 
 def play(folder: Path) -> dict[str, Any]:
@@ -66,6 +90,9 @@ def play(folder: Path) -> dict[str, Any]:
             here.start_worker(f"worker-{number + 1}")
         here.start_sweep()
         legs, wrong = [], set[str]()
+        over = threading.Event()
+        prober = threading.Thread(target=_probe, args=(over,), daemon=True)
+        prober.start()
         began = time.monotonic()
         while len(legs) < CALLS or not _is_over():
             here.check()
@@ -77,10 +104,24 @@ def play(folder: Path) -> dict[str, Any]:
                 legs.append(here.simulator.post("/_sim/calls", json=call).raise_for_status().json()["call_control_id"])
             wrong.update(violations(timezone.now()))
             time.sleep(max(0.0, began + len(legs) * GAP_SECS - time.monotonic()) if len(legs) < CALLS else 1.0)
+        over.set()
+        prober.join()
         truth = Truth()
         truth.learn(here.simulator.get("/_sim/events", params={"after": 0}).raise_for_status().json()["events"])
         wrongs = find_wrongs(legs, truth=truth, violations=wrong, since=since)
-    return {"calls": len(legs), "delays": list(_delays()), "wrongs": list(wrongs)}
+    begun = [float(line) for line in Path(os.environ[probe.FILE]).read_text().splitlines()]
+    return {
+        "calls": len(legs),
+        "delays": list(_delays()),
+        "entered": list(_from_entering()),
+        "begun": begun,
+        "wrongs": list(wrongs),
+    }
+
+
+def _probe(over: threading.Event) -> None:
+    while not over.wait(PROBE_SECS):
+        current_app.send_task("bench.probe", args=[time.time()], queue="realtime", ignore_result=True)
 
 
 def _furnish(now: datetime) -> None:
@@ -119,6 +160,20 @@ def _delays() -> Iterator[float]:
         if ended is not None:
             wrapped_up = ended + timedelta(seconds=WRAP_UP_SECS if offer.connected_at else 0)
             agent_free[offer.agent_id], caller_free[offer.entry_id] = wrapped_up, ended
+
+
+def _from_entering() -> Iterator[float]:
+    """Seconds, per caller who found an agent free as he entered the line."""
+    from queues.models import Offer  # noqa: PLC0415
+    from webhooks.models import Command  # noqa: PLC0415
+
+    sent = dict(Command.objects.filter(kind="dial_agent").values_list("subject_id", "first_sent_at"))
+    seen = set()
+    for offer in Offer.objects.order_by("offered_at").select_related("entry"):
+        entered_at, free_at = offer.entry.entered_at, offer.agent_available_since
+        if offer.entry_id not in seen and free_at is not None and free_at <= entered_at and sent[offer.pk] is not None:
+            yield (sent[offer.pk] - entered_at).total_seconds()
+        seen.add(offer.entry_id)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Count
 from django.utils import timezone
 
@@ -236,7 +236,8 @@ class Watch:
 
     def _sweep(self, nudges: "Queue[tuple[str, str]]") -> None:
         for call_id in services.due_calls(timezone.now()):
-            engine.settle(call_id, now=timezone.now())
+            with suppress(OperationalError):  # a lock not had in time: the next sweep has it, as in the sweeper
+                engine.settle(call_id, now=timezone.now())
         _nudge(nudges, "queues.route_all", "")
 
     def look(self, now: datetime) -> None:

@@ -1,0 +1,5 @@
+"""The product's settings, with one task more in its workers."""
+
+from callcenter.settings import *  # noqa: F403
+
+CELERY_IMPORTS = ("bench.probe",)
