@@ -5,8 +5,9 @@ from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_ready
+from celery.signals import setup_logging, task_failure, worker_init, worker_ready
 
+from callcenter import databases
 from callcenter.checks import exit_on_errors
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcenter.settings")
@@ -25,6 +26,11 @@ def keep_our_logging(**_: Any) -> None:
 def refuse_to_work_misconfigured(**_: Any) -> None:
     """Celery runs Django's checks at start and throws the answers away; this one reads them."""
     exit_on_errors()
+
+
+@task_failure.connect
+def count_what_the_database_failed(exception: BaseException, **_: Any) -> None:
+    databases.count(exception)
 
 
 @worker_ready.connect

@@ -2,7 +2,7 @@
 
 E001 a variable that cannot be read · E002 secret key · E003 hosts · E004 public key · E005 API key
 E006 embedded database · E007 embedded broker · E008 unencrypted Telnyx URL · E009 default password
-E010 open API
+E010 open API · E011 metrics token · E012 a planted fault
 """
 
 import sys
@@ -18,6 +18,7 @@ from webhooks.telnyx.signature import parse_public_key
 # gunicorn gives up when a worker ends with 3, and starts another for ever after any other code.
 EXIT_CODE = 3
 SECRET_KEY_LENGTH = 50
+METRICS_TOKEN_LENGTH = 32
 SIMULATOR_KEY_PREFIX = "KEYSIMULATOR"
 DEFAULT_PASSWORDS = frozenset({"postgres", "password", "changeme", "callcenter", "redis", "secret", "admin", "test"})
 
@@ -100,6 +101,11 @@ def _production() -> Iterator[CheckMessage]:
         yield _error(5, "TELNYX_CONNECTION_ID: found nothing; accepted: the id of your call control application.")
     if not settings.TELNYX_BASE_URL.startswith("https://"):
         yield _error(8, f"TELNYX_BASE_URL: found {settings.TELNYX_BASE_URL!r}; accepted: a URL with https://.")
+    token = settings.METRICS_TOKEN
+    if token and (len(token) < METRICS_TOKEN_LENGTH or len(set(token)) < 5):
+        yield _error(11, f"METRICS_TOKEN: found {len(token)} characters; accepted: none, or at least 32, random.")
+    if settings.CHAOS_PLANT:
+        yield _error(12, f"CHAOS_PLANT: found {settings.CHAOS_PLANT!r}; accepted: nothing, it plants a fault.")
     yield from _production_stores()
 
 

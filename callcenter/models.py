@@ -91,3 +91,84 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.principal} {self.key}"
+
+
+class ReconcileRun(models.Model):
+    """One comparison of our rows with what Telnyx says: of everything, or of what there were doubts about."""
+
+    class Kind(models.TextChoices):
+        FULL = "full", "everything"
+        LOOK = "look", "what is in doubt"
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", "asked for"
+        RUNNING = "running", "running"
+        LOOKING_AGAIN = "looking", "looking again at what was missing"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    GOING_ON = (State.RUNNING, State.LOOKING_AGAIN)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=4, choices=Kind)
+    state = models.CharField(max_length=9, choices=State)
+    reason = models.CharField(max_length=60, blank=True, default="")
+    in_the_dark = models.BooleanField(default=False, help_text="nobody is dialled before it has ended")
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True, help_text="when Telnyx was first asked")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    legs = models.PositiveIntegerField(null=True, blank=True, help_text="alive at Telnyx")
+    conferences = models.PositiveIntegerField(null=True, blank=True, help_text="of those at Telnyx, looked into")
+    queue_calls = models.PositiveIntegerField(null=True, blank=True, help_text="in Telnyx's queues")
+    findings = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "reconciliation"
+        indexes = [
+            models.Index(fields=["-created_at"], name="reconcilerun_newest"),
+            models.Index(
+                fields=["state"],
+                condition=Q(state__in=["requested", "running", "looking"]),
+                name="reconcilerun_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+
+class Correction(models.Model):
+    """One thing that our rows had wrong, and what was done about it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(ReconcileRun, on_delete=models.CASCADE, related_name="corrections")
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=40)
+    call_id = models.UUIDField(null=True, blank=True, db_index=True)
+    detail = models.CharField(max_length=200, blank=True, default="")
+    remedy = models.CharField(max_length=100, help_text="the event that was told, or the command that was written")
+
+    class Meta:
+        ordering = ("-at",)
+        indexes = [models.Index(fields=["-at"], name="correction_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.remedy}"
+
+
+class Doubt(models.Model):
+    """What a look at Telnyx did not show, though our rows have it; a second look, not at once, decides."""
+
+    subject = models.CharField(max_length=400, primary_key=True, help_text="what kind of thing, and Telnyx's id of it")
+    missed_at = models.DateTimeField(null=True, blank=True, help_text="the first look that did not show it")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="of the second look; empty: none is due")
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="when it was last looked at closely")
+
+    class Meta:
+        ordering = ("-missed_at",)
+        indexes = [models.Index(fields=["not_before"], condition=Q(not_before__isnull=False), name="doubt_due")]
+
+    def __str__(self) -> str:
+        return self.subject.partition(" ")[0]

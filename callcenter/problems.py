@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from callcenter.access.once import Answered
 from queues.errors import QueueError
+from webhooks import meters
 
 MEDIA_TYPE = "application/problem+json"
 REPLAYED = {"Idempotency-Replayed": "true"}
@@ -53,6 +54,8 @@ def answer(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     if isinstance(exc, Answered):
         return Response(exc.body, status=exc.status, headers=REPLAYED)
     if isinstance(exc, QueueError):
+        if exc.status == HTTPStatus.CONFLICT:
+            meters.conflict_total.inc()
         return _response(problem(exc.status, exc.code, exc.detail))
     if isinstance(exc, RequestDataTooBig):
         longest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024

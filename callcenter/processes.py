@@ -63,6 +63,7 @@ class Child:
         self.name = name
         self.process = process
         self.last = last
+        self.is_to_end = False
         self.follower: threading.Thread | None = None
 
     @property
@@ -119,6 +120,14 @@ class Processes:
         except queue.Empty:
             return None
 
+    def end(self, child: Child, signum: signal.Signals = signal.SIGKILL) -> None:
+        """End one child, and whatever it has started, by a signal; that it ends is no news then."""
+        child.is_to_end = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signum)  # each child leads a session of its own
+        _end([child], self._grace_secs)
+        self._children.remove(child)
+
     def stop(self) -> None:
         """Ask every child to end, the ``last`` ones after the others; kill those that take too long."""
         self._stopping = True
@@ -132,7 +141,7 @@ class Processes:
                     with self._lock:
                         self._write(f"{child.name:<9} | {line.rstrip()}")
         child.process.wait()
-        if not self._stopping:
+        if not (self._stopping or child.is_to_end):
             self._ended.put(child)
 
     def __enter__(self) -> Self:
@@ -147,7 +156,7 @@ class Processes:
 
 def _end(children: list[Child], grace_secs: float) -> None:
     for child in children:
-        if child.process.poll() is None:
+        if child.process.poll() is None and not child.is_to_end:
             child.process.terminate()
     deadline = time.monotonic() + grace_secs
     for child in children:

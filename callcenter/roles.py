@@ -31,7 +31,7 @@ ROLES: Mapping[str, Q] = {
     | Q(content_type__app_label="queues", content_type__model__in=_SET_UP) & ~Q(codename="force_agent_state")
     # to say whose an agent or a phone is; to replay and revoke
     | Q(content_type__app_label="auth", codename="view_user")
-    | Q(codename__in=("change_webhookevent", "change_conference", "change_apikey")),
+    | Q(codename__in=("change_webhookevent", "change_conference", "change_apikey", "add_reconcilerun")),
 }
 
 

@@ -39,8 +39,12 @@ TELNYX_FAILOVER_URL = env.url("TELNYX_FAILOVER_URL")
 TIME_ZONE_BUSINESS = env.time_zone("TIME_ZONE_BUSINESS", default="UTC")
 # How a caller's music ends when the agent joins; see ARCHITECTURE §3.
 CONNECT_AUDIO = env.choice("CONNECT_AUDIO", default="held", choices=["held", "stop_first"])
-# Telnyx answers 429 beyond about 30 per second and account.
-DIALS_PER_SECOND = env.number("DIALS_PER_SECOND", default=25, minimum=1, maximum=1000)
+# Telnyx takes about 30 dials a second from an account, counts them in windows of 5 s with room for 150, and answers
+# 429 beyond. Who is granted more raises both; who may burst within a window, the first alone.
+DIALS_PER_SECOND = env.number("DIALS_PER_SECOND", default=30, minimum=1, maximum=1000)
+DIALS_PER_WINDOW = env.number("DIALS_PER_WINDOW", default=150, minimum=1, maximum=5000)
+# Where a call goes that Telnyx has and we do not, if nothing tells what number was rung.
+ADOPT_QUEUE = env.text("ADOPT_QUEUE")
 # Hosts that music and prompts may be fetched from. Telnyx does the fetching, so "public" is not enough.
 MEDIA_HOSTS = env.names("MEDIA_HOSTS")
 
@@ -61,6 +65,7 @@ CACHES: dict[str, dict[str, Any]] = {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": CACHE_URL,
             "KEY_PREFIX": "cache",
+            # A cache that is away may delay a request, or a sender's look at the breaker, not hang it.
             "OPTIONS": {"socket_connect_timeout": 1.0, "socket_timeout": 1.0},
         }
         if CACHE_URL
@@ -84,6 +89,7 @@ CELERY_TASK_SOFT_TIME_LIMIT, CELERY_TASK_TIME_LIMIT = 15, 20
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A deployment gives running tasks their whole soft limit to end before their messages go back.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 15
+# A worker that starts before its broker waits for it, as it does for one that goes away later.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The default of 100 tries ends the worker after a long outage; None goes on for ever.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -106,7 +112,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A worker killed while it restores holds the mutex this long (default 300 s).
     "unacked_mutex_expire": 30,
     # Without these a broker that accepts and never answers hangs the sender for ever. The worker's BRPOP
-    # takes 1 s, so the socket must wait longer than that.
+    # takes 1 s, so the socket must wait longer than that; who only publishes waits 1 s (webhooks.nudge).
     "socket_connect_timeout": 1.0,
     "socket_timeout": 5.0,
     "socket_keepalive": True,
@@ -152,6 +158,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "webhooks.door.door",  # Telnyx's webhooks go no further
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -160,7 +167,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "callcenter.request_log.RequestMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
 
@@ -309,6 +316,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
 }
 
+# Whoever sends it may read /metrics; without it there is no such page.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+
 # --- logging --------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.choice("LOG_LEVEL", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
@@ -318,6 +328,10 @@ DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
 # A caller may not choose the id that his requests are logged under.
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = False
+
+# --- proving that a chaos run finds what is wrong (callcenter.chaos.plants; never in production: E012) -------
+
+CHAOS_PLANT = env.text("CHAOS_PLANT")
 
 # --- read by callcenter.checks --------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ itself again with them in the environment, where the settings and every child re
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from callcenter.celery import app as celery_app
 from callcenter.checks import SIMULATOR_KEY_PREFIX
 from callcenter.environment import Environment
 from callcenter.processes import LOOPBACK, Child, Processes, any_port, choose_port
+from webhooks import metering
 
 T = TypeVar("T")
 
@@ -72,11 +74,17 @@ def prepare(*, folder: Path, web_port: int | None, simulator_port: int | None, l
 
     Raises PortInUse, StandError or StoreUnavailable.
     """
-    chosen = os.environ.pop(_VARIABLE, "")
-    if not chosen:
+    plan = planned()
+    if plan is None:
         folder.mkdir(parents=True, exist_ok=True)
-        _begin_again(_choose(folder, web_port, simulator_port), log_level=log_level)
-    return Plan(**json.loads(chosen))
+        begin_again(_choose(folder, web_port, simulator_port), log_level=log_level)
+    return plan
+
+
+def planned() -> Plan | None:
+    """What this command chose before it became itself again; None while nothing is chosen."""
+    chosen = os.environ.pop(_VARIABLE, "")
+    return Plan(**json.loads(chosen)) if chosen else None
 
 
 def _choose(folder: Path, web_port: int | None, simulator_port: int | None) -> Plan:
@@ -98,14 +106,18 @@ def _choose(folder: Path, web_port: int | None, simulator_port: int | None) -> P
     )
 
 
-def _begin_again(plan: Plan, *, log_level: str) -> NoReturn:
-    environment = _environment(plan, os.environ, log_level=log_level)
+def begin_again(plan: Plan, *, log_level: str, settled: Mapping[str, str] | None = None) -> NoReturn:
+    """Become this command again with the plan in the environment; ``settled`` overrules whatever is inherited."""
+    environment = _environment(plan, os.environ, log_level=log_level, settled=settled or {})
+    Path(environment[metering.FOLDER]).mkdir(parents=True, exist_ok=True)
     environment[_VARIABLE] = json.dumps(asdict(plan))
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
-def _environment(plan: Plan, inherited: Mapping[str, str], *, log_level: str) -> dict[str, str]:
+def _environment(
+    plan: Plan, inherited: Mapping[str, str], *, log_level: str, settled: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What is inherited, completed and in part overruled; a NAME_FILE goes the way of its NAME."""
     env, folder = Environment(inherited), Path(plan.folder)
     defaults = {
@@ -121,7 +133,9 @@ def _environment(plan: Plan, inherited: Mapping[str, str], *, log_level: str) ->
         "TELNYX_BASE_URL": f"http://{LOOPBACK}:{plan.simulator_port}/v2",
         "TELNYX_CONNECTION_ID": CONNECTION_ID,
         "TELNYX_WEBHOOK_URL": f"{plan.address}/webhooks/telnyx",
+        metering.FOLDER: str(folder / "meters"),
         "PYTHONUNBUFFERED": "1",
+        **(settled or {}),
     }
     _refuse_problems(env)
     overruled = {*ours, *_NOT_INHERITED}
@@ -146,7 +160,25 @@ def _lasting_secret(path: Path) -> str:
     return path.read_text()
 
 
-def _answers(worker: str) -> bool:
+def remove_leftovers(parent: Path, prefix: str) -> None:
+    """Folders, named by prefix and pid, of commands that were killed."""
+    for folder in parent.glob(f"{prefix}*"):
+        pid = folder.name.removeprefix(prefix)
+        if pid.isdigit() and not _runs(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def worker_answers(worker: str) -> bool:
     try:
         answers = celery_app.control.ping(timeout=1.0) or []
     except (redis.RedisError, OperationalError):  # the broker closed this connection; the next ping has a new one
@@ -195,7 +227,7 @@ class Stand:
             "--host", LOOPBACK, "--port", str(self.plan.web_port), "--lifespan", "off",
             "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "2",
         )  # fmt: skip
-        self._wait(child, self._web_answers)
+        self._wait(child, lambda: self._web_answers(f"{self.plan.address}/admin/login/"))
 
     def start_worker(self, name: str = "worker") -> None:
         child = self._start(
@@ -205,7 +237,7 @@ class Stand:
             # writer. Few connections, for the embedded broker's sake; there is only one worker to hear from.
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         )  # fmt: skip
-        self._wait(child, lambda: _answers(name))
+        self._wait(child, lambda: worker_answers(name))
 
     def start_sweep(self) -> None:
         self._processes.start("sweep", sys.executable, "manage.py", "sweep", env=self._environment)
@@ -244,8 +276,8 @@ class Stand:
         except httpx.TransportError:
             return ""
 
-    def _web_answers(self) -> bool:
+    def _web_answers(self, url: str) -> bool:
         try:
-            return httpx.get(f"{self.plan.address}/admin/login/", trust_env=False, timeout=10).status_code < 500
+            return httpx.get(url, trust_env=False, timeout=10).status_code < 500
         except httpx.TransportError:
             return False

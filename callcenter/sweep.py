@@ -19,10 +19,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from callcenter import databases, heartbeat
+from callcenter import databases, heartbeat, reconcile
 from callcenter.models import Lease
-from queues import engine, services
-from webhooks import inbox, nudge, outbox
+from queues import engine, services, tasks
+from webhooks import breaker, dispatch, inbox, meters, nudge, outbox
 from webhooks.clock import from_now
 from webhooks.telnyx import conf
 
@@ -37,18 +37,6 @@ AWAY = (OperationalError, InterfaceError)  # a line each; what may be our own fa
 Job = tuple[str, str]
 
 
-def _settle(ident: str) -> None:
-    engine.settle(uuid.UUID(ident), now=timezone.now())
-
-
-def _route(ident: str) -> None:
-    engine.route(uuid.UUID(ident), now=timezone.now())
-
-
-def _agent_freed(ident: str) -> None:
-    engine.route_for_agent(uuid.UUID(ident), now=timezone.now())
-
-
 def _wrap_up(ident: str) -> None:
     services.wrap_up_due(uuid.UUID(ident), now=timezone.now())
 
@@ -60,15 +48,20 @@ def _end_listening(ident: str) -> None:
 JOBS: Mapping[str, Callable[[str], object]] = {
     "webhooks.apply": lambda ident: inbox.apply(int(ident)),
     "webhooks.send": lambda ident: outbox.send(int(ident), conf.client()),
+    "webhooks.probe": lambda ident: breaker.probe(conf.client()),
     "webhooks.close": lambda ident: outbox.close(int(ident), now=timezone.now()),
-    "queues.settle": _settle,
-    "queues.route": _route,
-    "queues.agent_freed": _agent_freed,
+    "queues.settle": tasks.settle,
+    "queues.route": tasks.route,
+    "queues.agent_freed": tasks.agent_freed,
     "queues.wrap_up": _wrap_up,
     "queues.end_listening": _end_listening,
     "queues.forget": lambda ident: engine.forget(now=timezone.now()),
     "queues.route_all": lambda ident: engine.route_all(now=timezone.now()),
+    "reconcile.full": lambda ident: reconcile.full(reconcile.line(), reason=ident, now=timezone.now()),
+    "reconcile.look": lambda ident: reconcile.look(reconcile.line(), now=timezone.now()),
 }
+# A second of these while the first still asks Telnyx would ask the same.
+ONE_AT_A_TIME = ("reconcile.full", "reconcile.look")
 
 
 def due(now: datetime, *, left_to_workers: timedelta = timedelta()) -> list[Job]:
@@ -80,6 +73,8 @@ def due(now: datetime, *, left_to_workers: timedelta = timedelta()) -> list[Job]
     jobs += [("queues.settle", str(pk)) for pk in services.due_calls(now)]
     jobs += [("queues.wrap_up", str(pk)) for pk in services.due_agents(now)]
     jobs += [("queues.end_listening", str(pk)) for pk in services.listening_without_right()]
+    if breaker.look().probe_is_due:
+        jobs.append(("webhooks.probe", ""))
     if services.has_old_decisions(now):
         jobs.append(("queues.forget", ""))
     jobs.append(("queues.route_all", ""))
@@ -99,6 +94,7 @@ class Sweeper:
         self._in_hand: set[Job] = set()
         self._lock = threading.Lock()
         self._workers_alive = False
+        self._has_led = False
         self._publish = nudge.Publisher()
 
     def run(self, stop: threading.Event) -> None:
@@ -120,10 +116,19 @@ class Sweeper:
     def tick(self) -> None:
         heartbeat.beat("sweep")
         if not self.leads():
+            self._has_led = False
             return
+        if not self._has_led:
+            dispatch.install()
+            self._take(("reconcile.full", "start"))
+            self._has_led = True
         self._workers_alive = heartbeat.anyone("worker")
-        for job in due(timezone.now(), left_to_workers=LEFT_TO_WORKERS if self._workers_alive else timedelta()):
-            self._take(job)
+        now = timezone.now()
+        for job in due(now, left_to_workers=LEFT_TO_WORKERS if self._workers_alive else timedelta()):
+            if self._take(job) and job[0].startswith("webhooks."):
+                meters.sweeper_rescued_total.inc(job[0])
+        for what in reconcile.due(now):
+            self._take((f"reconcile.{what}", ""))
 
     def leads(self) -> bool:
         """Renew or take the lease row, on the database's clock."""
@@ -142,19 +147,22 @@ class Sweeper:
         else:
             self._take((task, ident))
 
-    def _take(self, job: Job) -> None:
+    def _take(self, job: Job) -> bool:
+        """False if it waits for its turn already."""
         with self._lock:
-            if job in self._in_hand:
-                return
+            if job in self._in_hand or (job[0] in ONE_AT_A_TIME and any(job[0] == other for other, _ in self._in_hand)):
+                return False
             self._in_hand.add(job)
         try:
             self._pool.submit(self._run, job)
         except RuntimeError:  # shutting down: the rows keep it
             self._in_hand.discard(job)
+            return False
+        return True
 
     def _run(self, job: Job) -> None:
-        with self._lock:
-            self._in_hand.discard(job)  # before it runs, so that a nudge meanwhile runs it again
+        if job[0] not in ONE_AT_A_TIME:
+            self._done(job)  # before it runs, so that a nudge meanwhile runs it again
         close_old_connections()
         try:
             run(job)
@@ -164,3 +172,9 @@ class Sweeper:
             logger.exception("sweep job failed job=%s id=%s", *job)
         finally:
             close_old_connections()
+            if job[0] in ONE_AT_A_TIME:
+                self._done(job)
+
+    def _done(self, job: Job) -> None:
+        with self._lock:
+            self._in_hand.discard(job)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from conferences import handlers as mirror
+from conferences import services as legs
 from queues import handlers as calls
 from queues import wanted
 from queues.models import Offer
@@ -12,7 +13,7 @@ from webhooks.outbox import Kind
 
 EVENTS: Mapping[str, tuple[inbox.Handler, ...]] = {
     "call.initiated": (mirror.on_call_initiated, calls.on_call_initiated),
-    "call.answered": (mirror.on_call_answered, calls.on_leg_changed),
+    "call.answered": (mirror.on_call_answered, calls.on_call_answered),
     "call.bridged": (mirror.on_call_bridged,),
     "call.hangup": (mirror.on_call_hangup, calls.on_leg_changed),
     "call.hold": (mirror.on_call_hold, calls.on_leg_changed),
@@ -88,10 +89,12 @@ COMMANDS: Mapping[str, Kind] = {
     "leave_queue": Kind(wanted.actor_may, calls.after_command),
     "create_conference_for_caller": Kind(wanted.caller_waits_alone, calls.after_create_conference_for_caller),
     "end_conference": Kind(wanted.actor_may, calls.after_command),
+    # what the reconciler finds
+    "remove_stranger": Kind(wanted.conference_goes_on, calls.after_command),
 }
 
 
 def connect() -> None:
     """Fill the tables of webhooks.inbox and webhooks.outbox; called once, when the app is ready."""
     inbox.configure(EVENTS, Calls())
-    outbox.configure(COMMANDS)
+    outbox.configure(COMMANDS, suspect=legs.suspect)

@@ -6,12 +6,12 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from callcenter.access import keys
-from callcenter.models import IdempotencyKey, Lease, ProcessHeartbeat
+from callcenter.models import Correction, Doubt, IdempotencyKey, Lease, ProcessHeartbeat, ReconcileRun
 from conferences.models import Recording, Role, SupervisionSession
 from queues.models import AgentSkill, Call, Number, Queue, Skill, SupervisorPhone, Team
 from tests.queues import scene
 from webhooks import journal
-from webhooks.models import Command, WebhookEvent
+from webhooks.models import Command, DispatchGate, TelnyxStatus, WebhookEvent
 
 
 def furnish(name: str) -> Call:
@@ -39,8 +39,10 @@ def furnish(name: str) -> Call:
     if not Recording.objects.exists():
         scene.recording(call)
     log(call, name)
+    TelnyxStatus.objects.get_or_create(pk=TelnyxStatus.ONLY)
     Lease.objects.create(name=f"lease {name}", holder="here", until=now)
     ProcessHeartbeat.objects.create(name=f"process {name}", at=now)
+    reconciled(call, name)
     keys.issue(name=f"key {name}", scopes=["calls:read"], now=now)
     IdempotencyKey.objects.create(principal=f"key:{name}", key="1", fingerprint="f", claimed_at=now)
     Group.objects.create(name=f"group {name}")
@@ -56,6 +58,14 @@ def log(call: Call, name: str) -> None:
     )  # fmt: skip
     journal.note(call.pk, "offered", at=now, agent="anna", queue="support")
     journal.audit("hold", at=now, actor="sue", allowed=False, call_id=call.pk, detail={"code": "permission_denied"})
+
+
+def reconciled(call: Call, name: str) -> None:
+    now = timezone.now()
+    run = ReconcileRun.objects.create(kind="full", state="done", created_at=now, started_at=now, ended_at=now)
+    Correction.objects.create(run=run, at=now, kind="leg_gone", call_id=call.pk, remedy="call.hangup")
+    Doubt.objects.create(subject=f"leg {scene.TOKEN}-{name}", looked_at=now)
+    DispatchGate.objects.get_or_create(defaults={"open_until": now})
 
 
 def event(name: str, *, call: Call | None = None, status: str = WebhookEvent.Status.DONE) -> WebhookEvent:

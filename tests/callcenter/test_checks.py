@@ -16,9 +16,11 @@ from tests.conftest import ROOT
 
 READ_BY_CHECKS = (
     "ALLOWED_HOSTS",
+    "CHAOS_PLANT",
     "DATABASES",
     "DEBUG",
     "ENVIRONMENT_PROBLEMS",
+    "METRICS_TOKEN",
     "REDIS_URL",
     "REST_FRAMEWORK",
     "SECRET_KEY",
@@ -73,6 +75,7 @@ def run(*command: str, **changes: str | None) -> "subprocess.CompletedProcess[st
         ("TELNYX_PUBLIC_KEY", ",".join([KEY] * 3), 4, "found 3 keys; accepted: one, or two in a rotation."),
         ("TELNYX_API_KEY", None, 5, "found nothing; accepted: an API key of your Telnyx account."),
         ("TELNYX_API_KEY", "KEYSIMULATOR1", 5, "found the simulator's key; accepted: an API key"),
+        ("CHAOS_PLANT", "no_sweeper", 12, "found 'no_sweeper'; accepted: nothing, it plants a fault."),
         (
             "TELNYX_CONNECTION_ID",
             None,
@@ -89,6 +92,7 @@ def run(*command: str, **changes: str | None) -> "subprocess.CompletedProcess[st
             "found a default password; accepted: one of your own.",
         ),
         ("REDIS_URL", "redis://:redis@h/0", 9, "found a default password; accepted: one of your own."),
+        ("METRICS_TOKEN", "short", 11, "found 5 characters; accepted: none, or at least 32, random."),
     ],
 )
 def test_production_refuses_to_start(

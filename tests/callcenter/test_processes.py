@@ -149,3 +149,15 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_in_one_line() -> None
     free = any_port()
     assert choose_port(free) == free
     assert choose_port(1, wanted=free) == free
+
+
+def test_a_child_that_was_killed_on_purpose_takes_its_own_with_it_and_is_no_news(tmp_path: Path) -> None:
+    said: list[str] = []
+    family = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True); "
+    with Processes(write=said.append, folder=tmp_path) as processes:
+        child = processes.start("one", sys.executable, "-c", family + SLEEPER)
+        assert eventually(lambda: len(said) == 3)
+        [grandchild] = [int(line.split()[-1]) for line in said if line.split()[-1].isdigit()]
+        processes.end(child)
+        assert eventually(lambda: not runs(child.pid) and not runs(grandchild))
+        assert processes.ended(timeout=0.2) is None

@@ -17,6 +17,7 @@ from callcenter import stand
 from callcenter.environment import Environment
 from callcenter.processes import LOOPBACK, any_port
 from tests.conftest import ROOT
+from webhooks import metering
 
 NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DEBUG", "LOG_LEVEL")
 
@@ -89,6 +90,7 @@ def test_what_a_file_gives_counts_as_given_and_what_the_stand_sets_overrules_it(
     assert seen.text("TELNYX_API_KEY").startswith("KEYSIMULATOR")
     assert not seen.given("TELNYX_PUBLIC_KEY")
     assert not seen.given("CACHE_URL")
+    assert seen.text(metering.FOLDER) == str(tmp_path / "meters")
 
 
 def test_the_store_that_a_file_names_is_the_one_that_is_announced(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _run(self, options: dict[str, Any]) -> bool:
-        _remove_leftovers()
+        stand.remove_leftovers(settings.DEV_DIR, FOLDER)
         plan = stand.prepare(
             folder=settings.DEV_DIR / f"{FOLDER}{os.getpid()}",
             web_port=options["port"],
@@ -133,24 +133,6 @@ class Command(BaseCommand):
 
     def _say(self, summary: Summary, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(asdict(summary)) if as_json else summary.in_words())
-
-
-def _remove_leftovers() -> None:
-    """Folders of demos that were killed."""
-    for folder in settings.DEV_DIR.glob(f"{FOLDER}*"):
-        pid = folder.name.removeprefix(FOLDER)
-        if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _speed(text: str) -> float:

@@ -1,0 +1,338 @@
+"""The gate before every dial, when a run is due, its pace, its command and its page. What it finds: tests/journeys."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from callcenter import heartbeat, reconcile, roles
+from callcenter.models import Correction, Doubt, ReconcileRun
+from callcenter.processes import any_port
+from callcenter.reconcile.explain import payload_of
+from callcenter.reconcile.findings import event_of
+from callcenter.simulator.simulator import Simulator
+from callcenter.simulator.wire import Request
+from conferences import services as mirror
+from conferences.models import CallLeg, Conference
+from queues import tasks
+from queues.models import Offer
+from tests.callcenter import clients
+from tests.queues import scene
+from webhooks import dispatch, inbox, outbox
+from webhooks.models import Command, DispatchGate, WebhookEvent
+from webhooks.telnyx.client import TelnyxClient
+from webhooks.telnyx.records import CallEventRecord
+
+pytestmark = pytest.mark.django_db
+
+State = ReconcileRun.State
+NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
+
+
+# the gate ----------------------------------------------------------------------------------------------------
+
+
+def closed() -> None:
+    DispatchGate.objects.update_or_create(defaults={"open_until": timezone.now() - timedelta(seconds=1)})
+
+
+def test_where_no_sweeper_ever_ran_the_gate_is_open_and_the_next_one_finds_it_as_it_is() -> None:
+    assert dispatch.is_open()
+    dispatch.install()
+    assert dispatch.is_open()
+    closed()
+    dispatch.install()
+    assert not dispatch.is_open()
+    dispatch.reopen()
+    assert dispatch.is_open()
+
+
+def test_who_lives_keeps_the_gate_open_and_opens_none_that_has_closed() -> None:
+    dispatch.reopen()
+    DispatchGate.objects.update(open_until=timezone.now() + timedelta(seconds=1))
+    before = DispatchGate.objects.get().open_until
+    heartbeat.beat("worker")
+    assert DispatchGate.objects.get().open_until > before + timedelta(seconds=5)
+    closed()
+    heartbeat.beat("worker")
+    heartbeat.beat("sweep")
+    assert not dispatch.is_open()
+
+
+def test_no_pass_is_run_while_the_gate_is_closed() -> None:
+    line = scene.queue()
+    anna = scene.agent("anna", serves=line, available_since=timezone.now())
+    scene.waiting(line)
+    closed()
+    tasks.route(str(line.pk))
+    tasks.agent_freed(str(anna.pk))
+    assert not Offer.objects.exists()
+    dispatch.reopen()
+    tasks.route(str(line.pk))
+    assert Offer.objects.count() == 1
+
+
+def test_a_dial_that_was_written_before_the_dark_waits_and_a_hang_up_does_not(settings: Settings) -> None:
+    line = scene.queue()
+    scene.agent("anna", serves=line, available_since=timezone.now())
+    scene.waiting(line)
+    tasks.route(str(line.pk))
+    dial = Command.objects.get(operation="calls.dial")
+    with_hang_up = outbox.issue(
+        "hang_up", operation="calls.hangup", target="v3:leg", priority=0, dedupe_key="v3:leg", now=timezone.now()
+    )
+    assert with_hang_up is not None
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"data": {"result": "ok"}})
+
+    closed()
+    with TelnyxClient(api_key="K", base_url="http://telnyx/v2", transport=httpx.MockTransport(answer)) as client:
+        outbox.send(dial.pk, client)
+        outbox.send(with_hang_up.pk, client)
+    dial.refresh_from_db()
+    assert dial.state == Command.State.NEW
+    assert [path.rpartition("/")[2] for path in asked] == ["hangup"]
+
+
+# when --------------------------------------------------------------------------------------------------------
+
+
+def run(state: str, *, secs_ago: float, kind: str = "full") -> ReconcileRun:
+    at = NOW - timedelta(seconds=secs_ago)
+    begun = None if state == State.REQUESTED else at
+    return ReconcileRun.objects.create(kind=kind, state=state, created_at=at, started_at=begun, ended_at=begun)
+
+
+@pytest.mark.parametrize(
+    ("state", "secs_ago", "is_due"),
+    [
+        pytest.param(State.DONE, 29, False, id="done lately"),
+        pytest.param(State.DONE, 30, True, id="done 30 s ago"),
+        pytest.param(State.FAILED, 4, False, id="just failed"),
+        pytest.param(State.FAILED, 5, True, id="failed 5 s ago"),
+        pytest.param(State.RUNNING, 100, False, id="still running"),
+        pytest.param(State.LOOKING_AGAIN, 100, False, id="looking again"),
+        pytest.param(State.RUNNING, 121, True, id="left unfinished"),
+    ],
+)
+def test_a_full_run_is_due(state: str, secs_ago: float, is_due: bool) -> None:
+    run(state, secs_ago=secs_ago)
+    assert ("full" in reconcile.due(NOW)) == is_due
+
+
+def test_a_full_run_is_due_at_first_when_asked_for_and_after_darkness() -> None:
+    assert "full" in reconcile.due(NOW)
+    run(State.DONE, secs_ago=1)
+    assert "full" not in reconcile.due(NOW)
+    closed()
+    assert "full" in reconcile.due(NOW)
+    dispatch.reopen()
+    reconcile.request(reason="sue", now=NOW)
+    assert "full" in reconcile.due(NOW)
+
+
+def test_what_is_in_doubt_is_looked_at_at_once() -> None:
+    run(State.DONE, secs_ago=1)
+    leg = CallLeg.objects.create(call_control_id="v3:a", direction="incoming")
+    assert reconcile.due(NOW) == []
+    mirror.suspect("v3:a", NOW)
+    assert reconcile.due(NOW) == ["look"]
+    CallLeg.objects.filter(pk=leg.pk).update(suspected_at=None)
+    Doubt.objects.create(subject="leg v3:a", missed_at=NOW, not_before=NOW + timedelta(seconds=2))
+    assert reconcile.due(NOW + timedelta(seconds=1)) == []
+    assert reconcile.due(NOW + timedelta(seconds=2)) == ["look"]
+
+
+def test_nobody_suspects_what_is_over() -> None:
+    CallLeg.objects.create(call_control_id="v3:a", hangup_at=NOW)
+    mirror.suspect("v3:a", NOW)
+    assert CallLeg.objects.get().suspected_at is None
+
+
+# pace --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "apart"), [(None, 5 / 30), (1000, 5 / 200)], ids=["unknown", "as Telnyx says"])
+def test_requests_keep_to_a_fifth_of_what_telnyx_allows(limit: int | None, apart: float) -> None:
+    headers = {"x-ratelimit-limit": str(limit)} if limit else {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [], "meta": {}}, headers=headers)
+
+    waits: list[float] = []
+    with TelnyxClient(api_key="K", base_url="http://telnyx/v2", transport=httpx.MockTransport(answer)) as client:
+        line = reconcile.Line(client, wait=waits.append)
+        line.legs()
+        first = len(waits)
+        for _ in range(10):
+            line.legs()
+    assert first == 0
+    # Nobody really waited, so each turn is that much further ahead.
+    assert waits[-1] - waits[-2] == pytest.approx(apart, rel=0.5)
+
+
+# words -------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_finds_the_same_tells_the_same_event() -> None:
+    one = event_of("call.hangup", NOW, {"call_control_id": "v3:a"}, "v3:a")
+    other = event_of("call.hangup", NOW + timedelta(seconds=7), {"call_control_id": "v3:a"}, "v3:a")
+    third = event_of("call.hangup", NOW, {"call_control_id": "v3:b"}, "v3:b")
+    assert one.id == other.id != third.id
+    assert inbox.store(one, received_at=NOW, source=WebhookEvent.Source.RECONCILE)
+    assert not inbox.store(other, received_at=NOW, source=WebhookEvent.Source.RECONCILE)
+
+
+PAYLOAD = {"call_leg_id": "l", "hangup_cause": "timeout"}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        PAYLOAD,
+        {"payload": PAYLOAD},
+        {"event": {"payload": PAYLOAD}},
+        {"data": {"payload": PAYLOAD}},
+        {"event": PAYLOAD},
+    ],
+)
+def test_the_raw_event_is_found_wherever_the_log_has_it(metadata: dict[str, Any]) -> None:
+    line = {"name": "call.hangup", "type": "webhook", "metadata": metadata}
+    assert payload_of(CallEventRecord.from_json(line)) == PAYLOAD
+
+
+@pytest.mark.parametrize("metadata", [{}, {"payload": "text"}, {"event": []}, {"payload": {"other": 1}}])
+def test_a_line_without_a_raw_event_has_none(metadata: dict[str, Any]) -> None:
+    line = {"name": "call.hangup", "type": "webhook", "metadata": metadata}
+    assert payload_of(CallEventRecord.from_json(line)) is None
+
+
+# the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def telnyx(settings: Settings) -> Iterator[Simulator]:
+    """A simulator on loopback that our own client reaches."""
+    simulator = Simulator(
+        connection_id=django_settings.TELNYX_CONNECTION_ID,
+        api_key=django_settings.TELNYX_API_KEY,
+        clock="manual",
+        post=lambda url, body, headers: 200,
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = simulator.handle(Request(method="GET", path=path, query=query, headers=headers, body=b""))
+            content = httpx.Response(answer.status, json=answer.json).content
+            self.send_response(answer.status)
+            for name, value in {**answer.headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        settings.TELNYX_BASE_URL = f"http://127.0.0.1:{server.server_address[1]}/v2"
+        yield simulator
+        server.shutdown()
+        thread.join(5)
+    settings.TELNYX_BASE_URL = django_settings.TELNYX_BASE_URL  # closes the client
+    simulator.close()
+
+
+def said(*words: str) -> str:
+    out = StringIO()
+    call_command("reconcile", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_says_what_differs_and_mends_it(telnyx: Simulator) -> None:
+    assert said() == "nothing differs\n"
+    lost = CallLeg.objects.create(
+        call_control_id="v3:lost",
+        call_leg_id="lost",
+        direction="incoming",
+        connection_id=django_settings.TELNYX_CONNECTION_ID,
+        initiated_at=timezone.now() - timedelta(minutes=1),
+    )
+    runs = ReconcileRun.objects.count()
+    with pytest.raises(CommandError, match="1 of 1 differences remain") as refusal:
+        said("--dry-run")
+    assert refusal.value.returncode == 1
+    assert (ReconcileRun.objects.count(), WebhookEvent.objects.count(), Doubt.objects.count()) == (runs, 0, 0)
+
+    assert said() == "leg_gone: leg lost of the unknown is over (call.hangup)\n"
+    event = WebhookEvent.objects.get(source="reconcile")
+    assert Correction.objects.get().remedy == event.event_type == "call.hangup"
+    inbox.apply(event.pk)
+    lost.refresh_from_db()
+    assert lost.hangup_at is not None
+    assert said("--dry-run") == "nothing differs\n"
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["mending", "dry"])
+def test_the_command_says_that_telnyx_is_away(settings: Settings, words: tuple[str, ...]) -> None:
+    settings.TELNYX_BASE_URL = f"http://127.0.0.1:{any_port()}/v2"
+    with pytest.raises(CommandError, match="no connection"):
+        said(*words)
+    assert not Doubt.objects.exists()
+
+
+# the page ----------------------------------------------------------------------------------------------------
+
+
+def test_an_administrator_asks_for_a_run_by_a_button(client: Client) -> None:
+    ada = clients.user(name="ada", is_staff=True)
+    ada.groups.add(Group.objects.get(name=roles.ADMINISTRATORS))
+    client.force_login(ada)
+    page = client.get(reverse("admin:callcenter_reconcilerun_changelist")).content.decode()
+    now = reverse("admin:callcenter_reconcilerun_now")
+    assert f'action="{now}"' in page
+    assert "Reconcile now" in page
+    assert client.get(now).status_code == 405
+    assert client.post(now).status_code == 302
+    asked = ReconcileRun.objects.get()
+    assert (asked.state, asked.reason) == (State.REQUESTED, "asked for by ada")
+
+
+def test_who_may_only_look_has_no_button(client: Client) -> None:
+    client.force_login(clients.user("callcenter.view_reconcilerun", is_staff=True))
+    page = client.get(reverse("admin:callcenter_reconcilerun_changelist")).content.decode()
+    assert "Reconcile now" not in page
+    assert client.post(reverse("admin:callcenter_reconcilerun_now")).status_code == 403
+    assert not ReconcileRun.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["callleg", "conference"])
+def test_a_mirror_is_compared_on_request(client: Client, name: str) -> None:
+    call = scene.talking(scene.queue())
+    row = call.leg if name == "callleg" else Conference.objects.get()
+    page = reverse(f"admin:conferences_{name}_changelist")
+    form = {"action": "reconcile", "_selected_action": [str(row.pk)]}
+    client.force_login(clients.user(f"conferences.view_{name}", name="nobody", is_staff=True))
+    client.post(page, form)
+    assert not CallLeg.objects.filter(suspected_at__isnull=False).exists()
+    client.force_login(clients.user(f"conferences.view_{name}", "conferences.change_conference", is_staff=True))
+    client.post(page, form)
+    assert CallLeg.objects.filter(suspected_at__isnull=False).count() == (1 if name == "callleg" else 2)
