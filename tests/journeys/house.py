@@ -7,7 +7,8 @@ through the view, commands leave through the outbox and the real client.
 import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,15 +19,15 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 
-from callcenter import invariants, sweep
+from callcenter import invariants, reconcile, sweep
 from callcenter.simulator.simulator import Simulator
 from callcenter.simulator.transport import SimulatorTransport
 from callcenter.simulator.wire import Request
 from conferences.models import CallLeg
 from queues import supervision
 from queues.models import Agent, Call, Number, Offer, Queue, QueueMembership, SupervisorPhone
-from webhooks import nudge, outbox
-from webhooks.models import Command
+from webhooks import breaker, nudge, outbox
+from webhooks.models import Command, DispatchGate
 from webhooks.telnyx.client import TelnyxClient
 
 STARTS_AT = datetime(2026, 3, 2, 10, 0, 0, tzinfo=UTC)
@@ -41,9 +42,14 @@ MUSIC = "https://media.example.com/music.mp3?secs=30"
 class House:
     """See the module."""
 
-    def __init__(self, *, nudges: bool = True) -> None:
-        """Without ``nudges`` (as in a test that never commits) the sweep alone finds the work."""
+    def __init__(self, *, nudges: bool = True, reconciles: bool = False) -> None:
+        """Without ``nudges`` (as in a test that never commits) the sweep alone finds the work.
+
+        With ``reconciles`` the sweep also compares the house with the world outside, as often as in production.
+        """
         self._has_nudges = nudges
+        self.reconciles = reconciles
+        self._is_dark = False
         self._web = Client()
         self.simulator = Simulator(
             connection_id=settings.TELNYX_CONNECTION_ID,
@@ -58,12 +64,16 @@ class House:
             base_url="http://simulator/v2",
             transport=_Line(self.simulator, self._look),
         )
+        self.line = reconcile.Line(self.client, wait=lambda secs: None)
         self._watchers: list[Callable[[], None]] = []
         self._nudges: dict[sweep.Job, None] = {}
         self._steps = 0
         self._jobs: Mapping[str, Callable[[str], object]] = {
             **sweep.JOBS,
             "webhooks.send": lambda ident: outbox.send(int(ident), self.client),
+            "webhooks.probe": lambda ident: breaker.probe(self.client),
+            "reconcile.full": lambda ident: reconcile.full(self.line, reason=ident, now=self.now),
+            "reconcile.look": lambda ident: reconcile.look(self.line, now=self.now),
         }
         key = base64.b64encode(bytes(self.simulator.key.verify_key)).decode("ascii")
         self._settings = override_settings(TELNYX_PUBLIC_KEY=key)
@@ -97,6 +107,8 @@ class House:
             if sweeping and not jobs and not posted:
                 jobs = sweep.due(self.now)
                 sweeping = not self._has_nudges and jobs != [ROUTE_ALL]
+                if self.reconciles:
+                    jobs = [*((f"reconcile.{what}", "") for what in reconcile.due(self.now)), *jobs]
             for job in jobs:
                 self.run(job)
             if not jobs and not posted and not self._nudges:
@@ -130,6 +142,22 @@ class House:
             self.work(sweeping=self._steps % SWEEP_EVERY == 0)
         self.work()
 
+    @contextmanager
+    def darkness(self) -> Iterator[Callable[[float], None]]:
+        """Everything of ours is down: nothing is heard, done or sent. Yields what lets time pass meanwhile."""
+
+        def wait(secs: float) -> None:
+            for _ in range(round(secs / STEP_SECS)):
+                self.simulator.advance(STEP_SECS)
+                self._traveller.move_to(self.now)
+
+        self.work()
+        self._is_dark = True
+        yield wait
+        self.simulator.drain()
+        self._is_dark = False
+        DispatchGate.objects.update_or_create(defaults={"open_until": STARTS_AT})
+
     def until(self, true: Callable[[], object], *, within: float = 60) -> None:
         """Let time pass until something is so."""
         for _ in range(round(within / STEP_SECS)):
@@ -152,6 +180,8 @@ class House:
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         self._look()
+        if self._is_dark:
+            raise ConnectionRefusedError
         plain = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         return self._web.post("/webhooks/telnyx", data=body, content_type="application/json", headers=plain).status_code
 
@@ -189,7 +219,8 @@ class House:
 
     def hang_up(self, leg: CallLeg) -> None:
         self.sim("POST", f"calls/{leg.call_control_id}/hangup")
-        self.work()
+        if not self._is_dark:
+            self.work()
 
     def audio(self) -> dict[str, Any]:
         audio: dict[str, Any] = self.sim("GET", "audio")

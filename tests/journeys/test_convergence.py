@@ -19,6 +19,7 @@ from conferences.models import CallLeg, Conference, Participant, Recording, Supe
 from queues import supervision
 from queues.models import Agent, Call, Offer, QueueEntry
 from tests.journeys import house as h
+from tests.journeys.plants import last_instant
 from webhooks import inbox, outbox
 from webhooks.models import Command, JournalEntry, WebhookEvent
 from webhooks.telnyx.events import Event
@@ -243,16 +244,6 @@ def test_any_shuffle_ends_in_the_same_rows(story: Story, part: int) -> None:
         random.Random(seed).shuffle(items)
         found = outcome_of(story, items)
         assert found == expected, f"seed {seed}: {differences(found, expected)}"
-
-
-def last_instant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever instant comes last stands."""
-
-    def last_arrival(rows: Any, field: str, at: datetime, **beside: Any) -> bool:
-        return bool(rows.update(**{field: at}, **beside))
-
-    monkeypatch.setattr(conference_services, "earliest", last_arrival)
-    monkeypatch.setattr(conference_services, "latest", last_arrival)
 
 
 def last_outcome(monkeypatch: pytest.MonkeyPatch) -> None:

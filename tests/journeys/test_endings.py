@@ -1,6 +1,4 @@
-"""A caller hangs up in every state, an agent answers or fails in every way: the outcomes PRODUCT names."""
-
-from collections.abc import Callable
+"""An agent answers or fails in every way, a wait runs out: the outcomes PRODUCT names."""
 
 import pytest
 
@@ -13,18 +11,9 @@ from webhooks.models import Command
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def in_greeting(house: h.House, call: Call) -> bool:
-    call.refresh_from_db()
-    return call.state == Call.State.IN_FLOW
-
-
 def waiting(house: h.House, call: Call) -> bool:
     call.refresh_from_db()
     return call.state in (Call.State.QUEUED, Call.State.OFFERING)
-
-
-def offer_is(state: str) -> Callable[[h.House, Call], bool]:
-    return lambda house, call: call.offers.filter(state=state).exists()
 
 
 def over(house: h.House, call: Call) -> bool:
@@ -34,67 +23,6 @@ def over(house: h.House, call: Call) -> bool:
 
 def live_legs(house: h.House) -> list[str]:
     return [leg["call_control_id"] for leg in house.sim("GET", "state")["legs"] if leg["is_alive"]]
-
-
-@pytest.mark.parametrize(
-    ("phone", "when", "outcome"),
-    [
-        pytest.param({}, in_greeting, Call.Outcome.BEFORE_QUEUE, id="in the greeting"),
-        pytest.param({"on_ring": "no_answer"}, waiting, Call.Outcome.ABANDONED, id="queued"),
-        pytest.param({"on_ring": "no_answer"}, offer_is("ringing"), Call.Outcome.ABANDONED, id="while the agent rings"),
-        pytest.param({"dtmf": ""}, offer_is("confirming"), Call.Outcome.ABANDONED, id="while he confirms"),
-        pytest.param({}, offer_is("connected"), Call.Outcome.ANSWERED, id="in conference"),
-    ],
-)
-def test_a_caller_hangs_up(
-    house: h.House, phone: dict[str, object], when: Callable[[h.House, Call], bool], outcome: str
-) -> None:
-    support = h.queue()
-    anna = h.agent("anna", support, confirm="press_1" if "dtmf" in phone else "none")
-    house.phone(anna.address, **phone)
-    call = house.ring()
-    house.until(lambda: when(house, call))
-    house.hang_up(call.leg)
-    house.until(lambda: over(house, call), within=5)
-    house.advance(5)
-    call.refresh_from_db()
-    assert call.outcome == outcome
-    assert live_legs(house) == []
-    anna.refresh_from_db()
-    assert anna.state == Agent.State.AVAILABLE
-    assert not Offer.objects.live().exists()
-    house.check()
-
-
-@pytest.mark.parametrize("unanswered", [True, False], ids=["before the answer", "on hold"])
-def test_a_caller_hangs_up_at_the_edges(house: h.House, unanswered: bool) -> None:
-    support = h.queue()
-    anna = h.agent("anna", support)
-    if unanswered:
-        gate = house.sim("POST", "gates", {"event_type": "call.initiated"})["id"]
-        leg = house.sim("POST", "calls", {"from": h.CALLER, "to": h.NUMBER})["call_control_id"]
-        house.sim("POST", f"calls/{leg}/hangup")
-        house.work()
-        house.sim("DELETE", f"gates/{gate}")
-        house.advance(2)
-        call = Call.objects.get()
-        assert (call.state, call.outcome) == (Call.State.ABANDONED, Call.Outcome.BEFORE_QUEUE)
-    else:
-        call = house.ring()
-        house.until(lambda: offer_is("connected")(house, call))
-        house.sim("POST", f"calls/{h.only_offer(call).leg.call_control_id}/hold")
-        house.advance(2)
-        call.refresh_from_db()
-        assert call.state == Call.State.ON_HOLD
-        assert house.media(call.leg) == ["hold"]
-        house.hang_up(call.leg)
-        house.advance(3)
-        call.refresh_from_db()
-        assert (call.state, call.outcome) == (Call.State.CLOSED, Call.Outcome.ANSWERED)
-    assert live_legs(house) == []
-    anna.refresh_from_db()
-    assert anna.state == Agent.State.AVAILABLE
-    house.check()
 
 
 @pytest.mark.parametrize(

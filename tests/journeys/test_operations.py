@@ -291,6 +291,17 @@ def test_a_recording_is_started_paused_resumed_and_stopped(talk: Talk) -> None:
     talk.agrees()
 
 
+def test_a_recording_ends_with_its_conference(talk: Talk) -> None:
+    """Nobody announces it: no event and no command of ours."""
+    talk.ask("record_start")
+    talk.house.advance(2)
+    talk.house.hang_up(talk.caller)
+    talk.house.advance(2)
+    assert talk.client.get(f"/api/v1/conferences/{talk.conference.pk}").json()["recording_state"] == "off"
+    came("conference.recording.saved")
+    talk.agrees()
+
+
 # waiting -----------------------------------------------------------------------------------------------------
 
 

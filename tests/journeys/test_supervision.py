@@ -14,6 +14,7 @@ from conferences.models import Participant, SupervisionSession
 from queues import services, supervision
 from queues.errors import NotAllowed, QueueError
 from queues.models import Agent, Call, Offer, Queue, SupervisorPhone
+from tests.callcenter import clients
 from tests.journeys import house as h
 from tests.journeys.ears import Ears, Hearing, hearing, leg_of, token
 from tests.journeys.mirror import agrees
@@ -275,6 +276,26 @@ def test_only_one_takes_a_call_over(stage: Stage) -> None:
         supervision.take_over(stage.call.pk, stage.request(tom))
     assert refusal.value.code == "taken_over"
     assert stage.ears.now == hearing(caller="sue", sue="caller", tom="caller sue")
+    stage.end()
+
+
+def test_who_takes_over_second_is_told_who_was_first(stage: Stage) -> None:
+    """The same click by two people: one of them has the call, the other reads how it stands."""
+    tom = h.supervisor("tom")
+    for who in (stage.sue, tom):
+        stage.ask("monitor", who)
+    stage.house.advance(3)
+    path = f"/api/v1/conferences/{Participant.objects.present().first().conference_id}/take_over"  # type: ignore[union-attr]
+    first, second = (clients.session(who).post(path) for who in (stage.sue, tom))
+    assert (first.status_code, second.status_code) == (202, 409)
+    assert (second.json()["code"], second.json()["detail"]) == (
+        "taken_over",
+        "sue has taken this call over already.",
+    )
+    stage.house.advance(2)
+    assert stage.ears.now == hearing(caller="sue", sue="caller", tom="caller sue")
+    assert AuditEntry.objects.filter(action="takeover", allowed=False, user=tom).count() == 1
+    stage.agrees()
     stage.end()
 
 

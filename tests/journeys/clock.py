@@ -1,0 +1,19 @@
+"""The database's clock, moved by the house's: leases, and pauses between two tries, pass as time does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+
+@contextmanager
+def database_time() -> Iterator[None]:
+    def now(self: Now, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        cast = "::timestamptz" if connection.vendor == "postgresql" else ""
+        return "%s" + cast, [connection.ops.adapt_datetimefield_value(timezone.now())]
+
+    with mock.patch.multiple(Now, as_sqlite=now, as_postgresql=now):
+        yield
