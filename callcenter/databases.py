@@ -43,9 +43,16 @@ POSTGRES = {
     # Without it, the first requests after a database restart fail (6 of 24 measured, with it 0).
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
-        # psycopg's default timeout of 30 s would hang every web thread while the database is down.
-        "pool": {"min_size": 1, "max_size": 8, "timeout": 2, "connection_class": Connection},
+        # psycopg's default timeout of 30 s would hang every web thread while the database is down. The pool opens what
+        # is used at once, most by a sweeper: 8 hands, 2 that compare us with Telnyx, its tick (callcenter.sweep).
+        "pool": {"min_size": 1, "max_size": 12, "timeout": 2, "connection_class": Connection},
         "connect_timeout": 3,
+        # A server whose machine vanishes says nothing: without these a statement under way waits for about 15 minutes
+        # until the kernel gives the connection up, and one that only listens for two hours.
+        "tcp_user_timeout": 5000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         # Django's own cursor prepares nothing. A routing decision's statements are planned once for a connection, at
         # their first use (queues.engine.sql): half of what they cost was their planning.
         "prepare_threshold": 0,

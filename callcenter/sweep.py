@@ -6,12 +6,14 @@ leases and conditional updates as in a worker. With no worker alive, this proces
 
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection
@@ -30,11 +32,14 @@ logger = logging.getLogger(__name__)
 
 TICK_SECS = 1.0
 THREADS = 8
+SENDERS = 5  # of them: a slow Telnyx, or a long line of commands, leaves hands for events and deadlines
+RECONCILERS = 2  # and so many of their own for what may ask Telnyx for minutes: one for each kind
 LEASE = timedelta(seconds=5)
 LEFT_TO_WORKERS = timedelta(seconds=1)  # younger work has a nudge under way
 AWAY = (OperationalError, InterfaceError)  # a line each; what may be our own fault has its traceback
 
 Job = tuple[str, str]
+SEND = "webhooks.send"
 
 
 def _wrap_up(ident: str) -> None:
@@ -47,7 +52,7 @@ def _end_listening(ident: str) -> None:
 
 JOBS: Mapping[str, Callable[[str], object]] = {
     "webhooks.apply": lambda ident: inbox.apply(int(ident)),
-    "webhooks.send": lambda ident: outbox.send(int(ident), conf.client()),
+    SEND: lambda ident: outbox.send(int(ident), conf.client()),
     "webhooks.probe": lambda ident: breaker.probe(conf.client()),
     "webhooks.close": lambda ident: outbox.close(int(ident), now=timezone.now()),
     "queues.settle": tasks.settle,
@@ -60,39 +65,122 @@ JOBS: Mapping[str, Callable[[str], object]] = {
     "reconcile.full": lambda ident: reconcile.full(reconcile.line(), reason=ident, now=timezone.now()),
     "reconcile.look": lambda ident: reconcile.look(reconcile.line(), now=timezone.now()),
 }
-# A second of these while the first still asks Telnyx would ask the same.
-ONE_AT_A_TIME = ("reconcile.full", "reconcile.look")
 
 
 def due(now: datetime, *, left_to_workers: timedelta = timedelta()) -> list[Job]:
-    """Everything that is due now, by the rows: hang-ups before answers before dials, events oldest first."""
+    """Everything that is due now, by the rows, the most urgent first: hang-ups before answers before dials, events
+    oldest first and before the deadlines that they may have met. Of many, a few of each kind in turn."""
     fresh = now - left_to_workers
-    jobs: list[Job] = [("webhooks.send", str(pk)) for pk in outbox.due(created_before=fresh)]
-    jobs += [("webhooks.close", str(pk)) for pk in outbox.unapplied()]
-    jobs += [("webhooks.apply", str(pk)) for pk in inbox.due(received_before=fresh)]
-    jobs += [("queues.settle", str(pk)) for pk in services.due_calls(now)]
-    jobs += [("queues.wrap_up", str(pk)) for pk in services.due_agents(now)]
-    jobs += [("queues.end_listening", str(pk)) for pk in services.listening_without_right()]
-    if breaker.look().probe_is_due:
-        jobs.append(("webhooks.probe", ""))
+    others: list[Job] = [("webhooks.probe", "")] if breaker.look().probe_is_due else []
     if services.has_old_decisions(now):
-        jobs.append(("queues.forget", ""))
-    jobs.append(("queues.route_all", ""))
-    return jobs
+        others.append(("queues.forget", ""))
+    others.append(("queues.route_all", ""))
+    kinds: list[list[Job]] = [
+        [(SEND, str(pk)) for pk in outbox.due(created_before=fresh)],
+        [("webhooks.close", str(pk)) for pk in outbox.unapplied()],
+        [("webhooks.apply", str(pk)) for pk in inbox.due(received_before=fresh)],
+        [("queues.settle", str(pk)) for pk in services.due_calls(now)],
+        [("queues.wrap_up", str(pk)) for pk in services.due_agents(now)],
+        [("queues.end_listening", str(pk)) for pk in services.listening_without_right()],
+        others,
+    ]
+    return list(_in_turn(kinds))
+
+
+def _in_turn(kinds: Sequence[Sequence[Job]]) -> Iterator[Job]:
+    for start in range(0, max(map(len, kinds)), THREADS):
+        for jobs in kinds:
+            yield from jobs[start : start + THREADS]
 
 
 def run(job: Job) -> None:
     JOBS[job[0]](job[1])
 
 
+class Hands:
+    """So many threads; whichever is free takes the most urgent of what is known to be due.
+
+    What waits here is a list of hints, made anew from the rows each second: nothing waits for more than what is under
+    way and more urgent, and nothing piles up.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sweep")
+        self._lock = threading.Lock()
+        self._running: Counter[Job] = Counter()
+        self._waiting: dict[Job, bool] = {}  # in this order; True: the rows said so, False: a nudge did
+
+    def found(self, jobs: Sequence[Job]) -> None:
+        """All that is due by the rows. What is under way is not begun again: it would do the same."""
+        with self._lock:
+            nudged = [job for job, by_rows in self._waiting.items() if not by_rows]
+            self._waiting = {job: True for job in jobs if job not in self._running}
+            for job in nudged:
+                self._waiting.setdefault(job, False)
+        self._fill()
+
+    def nudged(self, job: Job) -> None:
+        """One more; though it is under way, since that may have read the rows before they changed."""
+        with self._lock:
+            self._waiting.setdefault(job, False)
+        self._fill()
+
+    def rest(self) -> None:
+        """Finish what is under way and begin nothing more: the rows keep it."""
+        with self._lock:
+            self._waiting.clear()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _fill(self) -> None:
+        with self._lock:
+            while self._running.total() < THREADS and (job := self._next()) is not None:
+                by_rows = self._waiting.pop(job)
+                try:
+                    self._pool.submit(self._work, job)
+                except RuntimeError:  # at rest
+                    return
+                self._running[job] += 1
+                if by_rows and job[0].startswith("webhooks."):
+                    meters.sweeper_rescued_total.inc(job[0])
+
+    def _next(self) -> Job | None:
+        senders = sum(times for job, times in self._running.items() if job[0] == SEND)
+        return next((job for job in self._waiting if job[0] != SEND or senders < SENDERS), None)
+
+    def _work(self, job: Job) -> None:
+        try:
+            _attempt(job)
+        finally:
+            with self._lock:
+                self._running[job] -= 1
+                if not self._running[job]:
+                    del self._running[job]
+            self._fill()
+
+
+def _attempt(job: Job) -> None:
+    """Run it in this thread, on a connection of its own; what it raises is logged."""
+    try:
+        close_old_connections()
+        try:
+            run(job)
+        finally:
+            close_old_connections()
+    except AWAY as error:
+        logger.error("sweep job failed job=%s id=%s: %s", *job, databases.failure(error))
+    except Exception:
+        logger.exception("sweep job failed job=%s id=%s", *job)
+
+
 class Sweeper:
     """One process of them leads; the others stand by."""
 
     def __init__(self) -> None:
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sweep")
-        self._in_hand: set[Job] = set()
-        self._lock = threading.Lock()
+        # Of two containers with one host name, both are its process 1.
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._hands = Hands()
+        self._reconcilers = ThreadPoolExecutor(RECONCILERS, thread_name_prefix="reconcile")
+        self._reconciling: dict[str, Future[None]] = {}
         self._workers_alive = False
         self._has_led = False
         self._publish = nudge.Publisher()
@@ -111,70 +199,50 @@ class Sweeper:
                 logger.exception("sweep interrupted")
                 connection.close()
             stop.wait(max(0.0, TICK_SECS - (time.monotonic() - began)))
-        self._pool.shutdown(wait=True)
+        self.rest()
 
     def tick(self) -> None:
-        heartbeat.beat("sweep")
+        """Its heartbeat says that the rows were asked: the leader's as ``sweep``, the others' as ``standby``."""
         if not self.leads():
             self._has_led = False
+            heartbeat.beat("standby")
             return
         if not self._has_led:
             dispatch.install()
-            self._take(("reconcile.full", "start"))
+            self._reconcile("full", reason="start")
             self._has_led = True
         self._workers_alive = heartbeat.anyone("worker")
         now = timezone.now()
-        for job in due(now, left_to_workers=LEFT_TO_WORKERS if self._workers_alive else timedelta()):
-            if self._take(job) and job[0].startswith("webhooks."):
-                meters.sweeper_rescued_total.inc(job[0])
+        self._hands.found(due(now, left_to_workers=LEFT_TO_WORKERS if self._workers_alive else timedelta()))
+        heartbeat.beat("sweep")
         for what in reconcile.due(now):
-            self._take((f"reconcile.{what}", ""))
+            self._reconcile(what)
+
+    def rest(self) -> None:
+        """End when what is under way has ended."""
+        self._hands.rest()
+        self._reconcilers.shutdown(wait=True, cancel_futures=True)
 
     def leads(self) -> bool:
         """Renew or take the lease row, on the database's clock."""
-        mine = Q(holder=self.name) | Q(until__lt=Now())
-        if Lease.objects.filter(mine, name="sweep").update(holder=self.name, until=from_now(LEASE)):
+        if self._took_lease():
             return True
-        _, created = Lease.objects.get_or_create(
-            name="sweep", defaults={"holder": self.name, "until": timezone.now() + LEASE}
-        )
-        return created
+        _, is_new = Lease.objects.get_or_create(name="sweep", defaults={"holder": self.name, "until": Now()})
+        return is_new and self._took_lease()
+
+    def _took_lease(self) -> bool:
+        free = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name="sweep")
+        return bool(free.update(holder=self.name, until=from_now(LEASE)))
 
     def _nudged(self, task: str, ident: str) -> None:
         """What our own work makes due: to a worker if there is one, else to ourselves at once."""
         if self._workers_alive:
             self._publish(task, ident)
         else:
-            self._take((task, ident))
+            self._hands.nudged((task, ident))
 
-    def _take(self, job: Job) -> bool:
-        """False if it waits for its turn already."""
-        with self._lock:
-            if job in self._in_hand or (job[0] in ONE_AT_A_TIME and any(job[0] == other for other, _ in self._in_hand)):
-                return False
-            self._in_hand.add(job)
-        try:
-            self._pool.submit(self._run, job)
-        except RuntimeError:  # shutting down: the rows keep it
-            self._in_hand.discard(job)
-            return False
-        return True
-
-    def _run(self, job: Job) -> None:
-        if job[0] not in ONE_AT_A_TIME:
-            self._done(job)  # before it runs, so that a nudge meanwhile runs it again
-        close_old_connections()
-        try:
-            run(job)
-        except AWAY as error:
-            logger.error("sweep job failed job=%s id=%s: %s", *job, databases.failure(error))
-        except Exception:
-            logger.exception("sweep job failed job=%s id=%s", *job)
-        finally:
-            close_old_connections()
-            if job[0] in ONE_AT_A_TIME:
-                self._done(job)
-
-    def _done(self, job: Job) -> None:
-        with self._lock:
-            self._in_hand.discard(job)
+    def _reconcile(self, what: str, *, reason: str = "") -> None:
+        """Unless one of its kind still asks Telnyx, which a second would ask the same."""
+        last = self._reconciling.get(what)
+        if last is None or last.done():
+            self._reconciling[what] = self._reconcilers.submit(_attempt, (f"reconcile.{what}", reason))

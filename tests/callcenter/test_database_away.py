@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from callcenter.processes import LOOPBACK, any_port
 from tests.conftest import ROOT
@@ -83,3 +84,13 @@ def test_it_goes_on_when_the_database_is_back(tmp_path: Path) -> None:
         while not has_beaten(back / "x.sqlite3"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_a_server_that_vanishes_is_given_up_within_seconds() -> None:
+    """What is sent to it for 5 s in vain, or asked for in silence for 5 s and three times more, every 2 s."""
+    connection.ensure_connection()
+    told = connection.connection.info.get_parameters()
+    options = ("tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
+    assert [told[option] for option in options] == ["5000", "5", "2", "3"]

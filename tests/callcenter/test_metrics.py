@@ -436,7 +436,7 @@ def test_what_the_sweeper_finds_that_no_nudge_started(settings: Settings) -> Non
     sweeper = Sweeper()
     with grows("sweeper_rescued_total", task="webhooks.apply"):
         sweeper.tick()
-        sweeper._pool.shutdown(wait=True)
+        sweeper.rest()
     assert WebhookEvent.objects.get().status == WebhookEvent.Status.DONE
 
 
