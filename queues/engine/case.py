@@ -14,7 +14,7 @@ from queues.models import Call, Offer, QueueEntry
 from webhooks import outbox
 from webhooks.models import Command
 
-_LOOKED_AT = ("kind", "dedupe_key", "state", "status", "code", "closed_at")
+_LOOKED_AT = ("kind", "dedupe_key", "target", "state", "status", "code", "closed_at")
 _MAY_HAPPEN_TWICE = frozenset(
     {
         "answer_caller",
@@ -94,7 +94,12 @@ class Case:
     def _leg_end(self, leg: CallLeg) -> facts.LegEnd | None:
         if leg.hangup_at is None:
             return None
-        ours = Command.objects.filter(kind="hang_up", target=leg.call_control_id, state=Command.State.ACCEPTED).exists()
+        ours = any(
+            command.kind == "hang_up"
+            and command.target == leg.call_control_id
+            and command.state == Command.State.ACCEPTED
+            for command in self.ordered.values()
+        )
         return facts.LegEnd(at=leg.hangup_at, cause=leg.hangup_cause, sip_cause=leg.sip_hangup_cause, ours=ours)
 
     def _save(self, row: Call | QueueEntry | Offer) -> None:
