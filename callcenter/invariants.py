@@ -80,8 +80,11 @@ def intents_done_twice(now: datetime) -> Iterator[str]:
 
 def commands_in_limbo(now: datetime) -> Iterator[str]:
     """I10."""
-    for command in Command.objects.filter(state__in=Command.OPEN, created_at__lt=now - timedelta(seconds=90)):
+    since = now - timedelta(seconds=90)
+    for command in Command.objects.filter(state__in=Command.OPEN, created_at__lt=since):
         yield f"command {command.pk} {command.kind} is {command.state} since {command.created_at}: {command.error}"
+    for command in Command.objects.filter(closed_at__lt=since, applied_at__isnull=True):
+        yield f"outcome of {command.pk} {command.kind} is not applied since {command.closed_at}: {command.error}"
 
 
 def dead_events(now: datetime) -> Iterator[str]:

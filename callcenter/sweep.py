@@ -54,7 +54,7 @@ JOBS: Mapping[str, Callable[[str], object]] = {
     "webhooks.apply": lambda ident: inbox.apply(int(ident)),
     SEND: lambda ident: outbox.send(int(ident), conf.client()),
     "webhooks.probe": lambda ident: breaker.probe(conf.client()),
-    "webhooks.close": lambda ident: outbox.close(int(ident), now=timezone.now()),
+    "webhooks.close": lambda ident: outbox.close_again(int(ident), now=timezone.now()),
     "queues.settle": tasks.settle,
     "queues.route": tasks.route,
     "queues.agent_freed": tasks.agent_freed,

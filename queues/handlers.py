@@ -117,7 +117,8 @@ def after_create_conference_for_caller(command: Command, now: datetime) -> None:
 def after_find_conference(command: Command, now: datetime) -> None:
     offer = Offer.objects.get(pk=command.subject)
     for conference in command.result or []:
-        services.conference_known(offer, conference, now=now)
+        if conference.get("status") != "completed":  # its name may be taken again
+            services.conference_known(offer, conference, now=now)
     settle(offer.call_id, now=now)
 
 

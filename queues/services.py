@@ -283,7 +283,7 @@ def find_conference(offer: Offer, command: Command, *, now: datetime) -> None:
     outbox.issue(
         "find_conference",
         operation="conferences.list",
-        arguments={"name": command.arguments["name"], "status": "in_progress"},
+        arguments={"name": command.arguments["name"]},
         ordering_key=command.ordering_key,
         dedupe_key=offer.pk,
         call_id=offer.call_id,

@@ -96,6 +96,7 @@ class Command(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="who holds the lease; an older holder writes nothing")
     lost_leases = models.PositiveSmallIntegerField(default=0, help_text="senders that never came back from it")
+    closed_again = models.PositiveIntegerField(default=0, help_text="times its effects were tried again")
     lease_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
     first_sent_at = models.DateTimeField(null=True, blank=True)

@@ -37,6 +37,8 @@ NEVER_CAME_BACK = "whoever was sending it never came back"
 RESEND_FOR = timedelta(seconds=20)  # Telnyx forgets a command_id after 60 s
 BACKOFF_SECS = (0.5, 1, 2, 4)
 LOOK_AGAIN_SECS = 2.0
+CLOSE_AGAIN_SECS = 5.0  # effects that failed; twice as long after each further try ...
+LONGEST_CLOSE_AGAIN_SECS = 300.0  # ... up to this
 CLOSED_LINE_SECS = 1.0  # between two glances at whether Telnyx is back, or has room for us
 # However long Telnyx asks us to wait: a caller rings, a leg goes on, meanwhile.
 LONGEST_DELAY_SECS: Mapping[int, float] = {
@@ -145,10 +147,13 @@ def cancel(which: Q, *, now: datetime, but: Command | None = None) -> int:
 
 
 def due(*, created_before: datetime) -> list[int]:
-    """Commands to send now: unsent, or sent under a lease that ran out; hang-ups, answers and dials first."""
+    """Commands to send now: unsent, or sent under a lease that ran out; hang-ups, answers and dials first.
+
+    Not those that would only be told to wait: while Telnyx is away that may be thousands, each second.
+    """
     return list(
         _sendable()
-        .filter(created_at__lte=created_before)
+        .filter(~_held_up(), created_at__lte=created_before)
         .order_by("priority", "sequence")
         .values_list("sequence", flat=True)[:500]
     )
@@ -234,6 +239,21 @@ def _hindrance(command: Command) -> Outcome | None:
     return None
 
 
+def _held_up() -> Q:
+    """Which commands ``_hindrance`` would make wait, whoever they are for; not the pace of dials, which soon passes."""
+    telnyx, dials = breaker.look(), Q(operation=DIAL)
+    held = Q(pk__in=[])
+    if telnyx.is_open:
+        held |= Q(priority__gt=Command.Priority.ANSWER)
+    if telnyx.requests_are_spent:
+        held |= Q(priority__gt=Command.Priority.HANG_UP) & ~dials
+    if telnyx.dials_are_spent:
+        held |= Q(priority__gt=Command.Priority.HANG_UP) & dials
+    if not dispatch.is_open():
+        held |= dials & ~Q(state=Command.State.UNKNOWN) & ~_not_again()  # those are looked for
+    return held & ~(dials & Q(state=Command.State.NEW)) if telnyx.is_open else held
+
+
 def _wait(command: Command, why: str, secs: float) -> Outcome:
     return Outcome(command.state, error=why, retry_after=secs, was_not_sent=True)
 
@@ -250,21 +270,25 @@ def _sendable() -> "models.QuerySet[Command]":
     )
 
 
+def _not_again() -> Q:
+    """Of what was sent before: which may not go again, because Telnyx forgets its id or because it takes none."""
+    again = Q(operation__in=REPEATED_UNTIL_ANSWERED)
+    return (Q(first_sent_at__lte=from_now(-RESEND_FOR)) | Q(operation__in=NEVER_REPEATED)) & ~again
+
+
 def _claim(sequence: int) -> Command | None:
     """Take the lease, on the database's clock; None if it is another's, done, or not yet its turn.
 
-    What went out before and may not go again, because Telnyx forgets its id or because it takes none, is unknown
-    from here on, whether its sender was left without an answer or died.
+    What went out before and may not go again is unknown from here on, whether its sender was left without an answer
+    or died.
     """
-    not_again = Q(first_sent_at__lte=from_now(-RESEND_FOR)) | Q(operation__in=NEVER_REPEATED)
-    not_again &= ~Q(operation__in=REPEATED_UNTIL_ANSWERED)
     claimed = (
         _sendable()
         .filter(pk=sequence)
         .update(
             state=models.Case(
                 models.When(state=Command.State.NEW, then=models.Value(Command.State.SENT)),
-                models.When(not_again, then=models.Value(Command.State.UNKNOWN)),
+                models.When(_not_again(), then=models.Value(Command.State.UNKNOWN)),
                 default=F("state"),
             ),
             lease_until=from_now(LEASE),
@@ -412,9 +436,25 @@ def close(sequence: int, *, now: datetime) -> bool:
     except Exception as error:
         logger.exception("outcome not applied sequence=%s", sequence)
         Command.objects.filter(pk=sequence, applied_at__isnull=True).update(
-            error=f"{type(error).__name__}: {error}"[:2000], not_before=from_now(timedelta(seconds=5))
+            error=f"{type(error).__name__}: {error}"[:2000],
+            not_before=Coalesce(F("not_before"), from_now(timedelta(seconds=CLOSE_AGAIN_SECS))),
         )
         return False
+
+
+def close_again(sequence: int, *, now: datetime) -> bool:
+    """The same for an outcome that was left. True if this call applied it.
+
+    The try is counted, and the next put off for longer each time, before anything runs: effects that kill whoever
+    applies them do so seldom. It is never given up, for nobody else knows of it (I10, ``outbox_unapplied``).
+    """
+    left = Command.objects.filter(pk=sequence, closed_at__isnull=False, applied_at__isnull=True)
+    tries = left.values_list("closed_again", flat=True).first()
+    if tries is None:
+        return False
+    pause = timedelta(seconds=min(CLOSE_AGAIN_SECS * 2 ** min(tries, 10), LONGEST_CLOSE_AGAIN_SECS))
+    ours = left.filter(closed_again=tries).update(closed_again=tries + 1, not_before=from_now(pause))
+    return bool(ours) and close(sequence, now=now)
 
 
 # look --------------------------------------------------------------------------------------------------------
@@ -453,8 +493,10 @@ def _look_for_leg(command: Command, client: TelnyxClient) -> Any:
 
 
 def _look_for_conference(command: Command, client: TelnyxClient) -> Any:
-    for conference in client.conferences.list(name=command.arguments["name"], status="in_progress"):
-        return _plain(conference)
+    """One that waits for its first participant to start it is ``init``, and is there all the same."""
+    for conference in client.conferences.list(name=command.arguments["name"]):
+        if conference.status != "completed":
+            return _plain(conference)
     return None
 
 

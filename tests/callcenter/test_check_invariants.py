@@ -116,6 +116,11 @@ def in_limbo(line: Queue) -> None:
     command("leg", state=Command.State.UNKNOWN, created_at=timezone.now() - ago(91))
 
 
+def without_effect(line: Queue) -> None:
+    since = timezone.now() - ago(91)
+    command("leg", state=Command.State.ACCEPTED, created_at=since, closed_at=since)
+
+
 def dead_event(line: Queue) -> None:
     furniture.event("dead", status=WebhookEvent.Status.DEAD)
 
@@ -172,6 +177,7 @@ def session_after_its_end(line: Queue) -> None:
         # SQLite keeps this constraint in its table, where a test cannot take it away.
         pytest.param("I9", done_twice, marks=pytest.mark.postgres),
         ("I10", in_limbo),
+        ("I10", without_effect),
         ("I11", dead_event),
         ("I12", listener),
         ("I13", whispering_to_the_caller),

@@ -120,7 +120,7 @@ class Work:
             self.begun.append((kind, ident))
             assert self.may_end[kind, ident].wait(10)
 
-        self._jobs.setitem(sweep.JOBS, kind, run)  # type: ignore[arg-type]
+        self._jobs.setitem(sweep.JOBS, kind, run)
         jobs = [(kind, ident) for ident in idents]
         self.may_end |= {job: threading.Event() for job in jobs}
         return jobs
@@ -212,7 +212,7 @@ def test_a_job_that_fails_fails_alone(
     def fail(ident: str) -> None:
         raise {"ours": RuntimeError, "database": OperationalError, "exit": SystemExit}[ident](ident)
 
-    monkeypatch.setitem(sweep.JOBS, "test.fail", fail)  # type: ignore[arg-type]
+    monkeypatch.setitem(sweep.JOBS, "test.fail", fail)
     settles = work.lasting("queues.settle", *numbers(THREADS))
     caplog.set_level(logging.CRITICAL)
     work.hands.found([("test.fail", ident) for ident in ("ours", "database", "exit")])

@@ -17,11 +17,11 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
-from tests.webhooks.line import Line, age, row
+from tests.webhooks.line import Line, age, due, row
 from webhooks import breaker, outbox
 from webhooks.breaker import THRESHOLD
 from webhooks.clock import from_now
-from webhooks.models import Command, TelnyxStatus
+from webhooks.models import Command, DispatchGate, TelnyxStatus
 from webhooks.telnyx.client import TelnyxClient
 
 pytestmark = pytest.mark.django_db
@@ -424,3 +424,58 @@ def test_many_senders_at_once_do_not_exceed_it(line: Line, settings: Settings) -
     assert len(sent) >= 10
     for first, eleventh in zip(sent, sent[10:], strict=False):
         assert eleventh - first >= timedelta(seconds=1)
+
+
+# what is not even looked at ----------------------------------------------------------------------------------
+
+WAITS = {"Telnyx does not answer", "Telnyx's window is nearly full", "our rows have not been compared with Telnyx yet"}
+
+
+def close_gate() -> None:
+    DispatchGate.objects.create(open_until=from_now(-timedelta(seconds=1)))
+
+
+def status(**fields: Any) -> None:
+    TelnyxStatus.objects.create(**fields)
+    breaker._read()
+
+
+@pytest.mark.parametrize("gate_is_closed", [False, True])
+@pytest.mark.parametrize(
+    "spent",
+    [
+        pytest.param([], id="nothing spent"),
+        pytest.param(["dials_from"], id="dials spent"),
+        pytest.param(["requests_from"], id="requests spent"),
+    ],
+)
+@pytest.mark.parametrize("failures", [0, THRESHOLD])
+def test_due_is_whatever_would_not_be_told_to_wait(
+    line: Line, failures: int, spent: list[str], gate_is_closed: bool
+) -> None:
+    """A line that is closed costs one question a second, and not three statements for each command behind it."""
+    if gate_is_closed:
+        close_gate()
+    lately, long_ago = ({"first_sent_at": timezone.now() - timedelta(seconds=secs)} for secs in (5, 30))
+    issued = {
+        "hang-up": line.hang_up(line.rig.caller()),
+        "answer": line.issue("calls.answer", line.rig.ring_in(), priority=Command.Priority.ANSWER),
+        "dial": line.dial(priority=Command.Priority.DIAL, ordering_key="a"),
+        "dial again": line.dial(priority=Command.Priority.DIAL, ordering_key="b"),
+        "dial late": line.dial(priority=Command.Priority.DIAL, ordering_key="d"),
+        "look for dial": line.dial(priority=Command.Priority.DIAL, ordering_key="c"),
+        "rest": line.speak(line.rig.caller()),
+        "rest again": line.speak(line.rig.caller()),
+    }
+    Command.objects.filter(pk__in=[issued["dial again"], issued["rest again"]]).update(state=State.SENT, **lately)
+    Command.objects.filter(pk=issued["dial late"]).update(state=State.SENT, **long_ago)
+    Command.objects.filter(pk=issued["look for dial"]).update(state=State.UNKNOWN, **long_ago)
+    status(failures=failures, **dict.fromkeys(spent, from_now(timedelta(minutes=1))))
+    found = set(due())
+    waited = set()
+    for sequence in issued.values():
+        TelnyxStatus.objects.update(failures=failures)  # the answer to a hang-up closes the breaker
+        breaker._read()
+        if line.send(sequence).error in WAITS:
+            waited.add(sequence)
+    assert found == set(issued.values()) - waited

@@ -210,6 +210,19 @@ def test_a_conference_is_found_by_its_name(line: Line) -> None:
     assert looked.result["name"] == looked.arguments["name"]
 
 
+def test_a_conference_that_has_not_started_is_found_too(line: Line) -> None:
+    """Ours start with their second participant (CONTRACT: ``init``); one of that name that is over is not it."""
+    first, second = line.rig.caller(), line.rig.caller()
+    over = line.rig.meeting(first, name="room-of-two")
+    line.rig.conference(over, "end")
+    sequence = line.issue(
+        "conferences.create", call_control_id=second, name="room-of-two", start_conference_on_create=False
+    )
+    looked = found(line, sequence)
+    assert (looked.state, looked.result["status"]) == (State.ACCEPTED, "init")
+    assert looked.result["id"] != over
+
+
 def test_a_join_is_found_among_the_participants(line: Line) -> None:
     first, second = line.rig.caller(), line.rig.caller()
     room = line.rig.meeting(first)
@@ -657,6 +670,43 @@ def test_effects_that_fail_are_tried_again_later(line: Line, caplog: pytest.LogC
     assert outbox.unapplied() == [sequence]
     assert outbox.close(sequence, now=timezone.now())
     assert len(line.closed) == 1
+
+
+def test_effects_that_go_on_failing_are_tried_less_and_less_often_and_never_given_up(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    line.breaks = 12
+    sequence = line.dial()
+    line.send(sequence)
+    pauses = []
+    while line.breaks:
+        age(sequence, outbox.LONGEST_CLOSE_AGAIN_SECS)
+        assert outbox.unapplied() == [sequence]
+        before = timezone.now()
+        assert not outbox.close_again(sequence, now=before)
+        put_off = row(sequence).not_before
+        assert put_off is not None
+        pauses.append(round((put_off - before).total_seconds()))
+    assert pauses[:7] == [5, 10, 20, 40, 80, 160, 300]
+    assert set(pauses[7:]) == {300}
+    age(sequence, 300)
+    assert outbox.close_again(sequence, now=timezone.now())
+    assert not outbox.close_again(sequence, now=timezone.now())
+    assert [command.pk for command in line.closed] == [sequence]
+
+
+def test_effects_that_kill_their_process_are_put_off_first(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = line.dial()
+    with monkeypatch.context() as patch:
+        kill_at(patch, "close")
+        with pytest.raises(Killed):
+            line.send(sequence)
+        assert outbox.unapplied() == [sequence]
+        with pytest.raises(Killed):
+            outbox.close_again(sequence, now=timezone.now())
+    assert outbox.unapplied() == []
+    assert row(sequence).closed_again == 1
 
 
 # at once -----------------------------------------------------------------------------------------------------
