@@ -140,7 +140,7 @@ def _segments(since: datetime) -> list[Segment]:
 
 def _double_booked(since: datetime) -> Iterator[str]:
     """Offers made to an agent, or exclusively for a stay, before the one before had ended."""
-    offers = list(Offer.objects.filter(offered_at__gte=since).order_by("offered_at"))
+    offers = sorted(Offer.objects.filter(offered_at__gte=since), key=_began)
     yield from _overlaps(offers, "agent_id")
     yield from _overlaps([offer for offer in offers if offer.exclusive], "entry_id")
 
@@ -149,9 +149,14 @@ def _overlaps(offers: Sequence[Offer], whose: str) -> Iterator[str]:
     last: dict[Any, Offer] = {}
     for offer in offers:
         before = last.get(getattr(offer, whose))
-        if before is not None and (before.ended_at is None or before.ended_at > offer.offered_at):
-            yield f"offer {offer.pk} at {offer.offered_at} before {before.pk} ended at {before.ended_at} ({whose})"
+        if before is not None and (before.ended_at is None or before.ended_at > _began(offer)):
+            yield f"offer {offer.pk} at {_began(offer)} before {before.pk} ended at {before.ended_at} ({whose})"
         last[getattr(offer, whose)] = offer
+
+
+def _began(offer: Offer) -> datetime:
+    """``offered_at`` is read before the locks are waited for; nobody was claimed before he was seen to be free."""
+    return max(offer.offered_at, offer.agent_available_since or offer.offered_at)
 
 
 def _longest(secs: Mapping[str, float]) -> float:

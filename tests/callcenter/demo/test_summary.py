@@ -74,7 +74,7 @@ def call(queue: Queue, leg: str, *, outcome: str = "answered", waited: float = 2
     return row
 
 
-def offer(row: Call, name: str, *, start: float, end: float | None) -> None:
+def offer(row: Call, name: str, *, start: float, end: float | None, free_since: float | None = None) -> None:
     Offer.objects.create(
         call=row,
         entry=row.entries.get(),
@@ -83,6 +83,7 @@ def offer(row: Call, name: str, *, start: float, end: float | None) -> None:
         offered_at=after(start),
         expires_at=after(start + 10),
         ended_at=None if end is None else after(end),
+        agent_available_since=None if free_since is None else after(free_since),
     )
 
 
@@ -137,6 +138,17 @@ def test_an_agent_with_two_offers_at_once_is_double_booked(queue: Queue) -> None
     assert summary(["a", "b"], truth).double_booked == 0
     offer(call(queue, "c"), "Ana", start=8.9, end=9.5)
     assert summary(["a", "b"], truth).double_booked == 1
+
+
+@pytest.mark.parametrize(("free_since", "double_booked"), [(-60, 1), (5, 0)])
+def test_an_offer_that_waited_for_the_end_of_the_one_before_is_none(
+    queue: Queue, free_since: float, double_booked: int
+) -> None:
+    """Its instant is of before the wait; who claims an agent that is not free saw him free since long ago."""
+    offer(call(queue, "a"), "Ana", start=0, end=5, free_since=-60)
+    offer(call(queue, "b"), "Ana", start=4.9, end=9, free_since=free_since)
+    truth = Truth(spoke_with_an_agent={"a", "b"}, ended={"a", "b"})
+    assert summary(["a", "b"], truth).double_booked == double_booked
 
 
 def test_a_violated_invariant_is_not_clean(queue: Queue) -> None:
