@@ -11,7 +11,6 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 
 from callcenter.models import ProcessHeartbeat
-from webhooks import dispatch
 from webhooks.clock import from_now
 
 EVERY_SECS = 2.0
@@ -20,14 +19,13 @@ FORGOTTEN = timedelta(days=1)
 
 
 def beat(kind: str) -> None:
-    """Say that this process (``kind``: web, worker or sweep) is alive; with that, that the house has not gone dark
-    (webhooks.dispatch). A new process clears away those that ended a day ago and more.
+    """Say that this process (``kind``: web, worker or sweep) is alive. A new process clears away those that ended a
+    day ago and more.
     """
     name = f"{kind}:{socket.gethostname()}:{os.getpid()}"[:100]
     _, is_new = ProcessHeartbeat.objects.update_or_create(name=name, defaults={"at": Now()})
     if is_new:
         ProcessHeartbeat.objects.filter(at__lt=from_now(-FORGOTTEN)).delete()
-    dispatch.keep_open()
 
 
 def anyone(kind: str, *, within: timedelta = FRESH) -> bool:

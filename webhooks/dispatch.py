@@ -1,13 +1,13 @@
-"""May anybody be dialled? Not after a time in which nothing of ours lived, until our rows have been compared with
-Telnyx.
+"""May anybody be dialled? Not after a time in which nobody compared our rows with Telnyx, until that has been done.
 
-Every living process moves the gate's hour on, as long as it has not passed; once it has, for all of us were down, only
-a finished comparison (callcenter.reconcile) opens the gate again. Events are applied and legs hung up meanwhile.
+The leading sweeper, who has them compared, moves the gate's hour on. Once it has passed, that is a lapse, and ``dark
+since`` says when it was noticed: only a comparison (callcenter.reconcile) that began after that opens the gate again.
+Events are applied and legs hung up meanwhile.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Case, When
+from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 
 from webhooks.clock import from_now
@@ -18,15 +18,23 @@ DARK_AFTER = timedelta(seconds=20)  # Telnyx sends an event again for a minute: 
 
 def is_open() -> bool:
     """One look by primary key. Without the row, which the first sweeper writes, nothing was ever dispatched."""
-    asked = DispatchGate.objects.filter(pk=DispatchGate.ONLY)
-    row = asked.values_list(Case(When(open_until__gt=Now(), then=True), default=False)).first()
+    opened = When(open_until__gt=Now(), dark_since__isnull=True, then=True)
+    row = _gate().values_list(Case(opened, default=False)).first()
     return row is None or bool(row[0])
 
 
 def keep_open() -> None:
-    """A process is alive, and so the mirror has not been left alone. What is closed stays closed."""
-    open_still = DispatchGate.objects.filter(pk=DispatchGate.ONLY, open_until__gt=Now())
-    open_still.update(open_until=from_now(DARK_AFTER))
+    """Somebody who has our rows compared is alive. If there was nobody for a while, that is noted as a new lapse."""
+    lapsed = When(open_until__lte=Now(), then=Now())
+    _gate().update(open_until=from_now(DARK_AFTER), dark_since=Case(lapsed, default=F("dark_since")))
+
+
+def dark_since() -> datetime | None:
+    """The lapse that stands; None while the gate is open. What begins now may end this one, and no later one;
+    whoever begins is alive himself.
+    """
+    keep_open()
+    return _gate().values_list("dark_since", flat=True).first()
 
 
 def install() -> None:
@@ -34,6 +42,12 @@ def install() -> None:
     DispatchGate.objects.get_or_create(pk=DispatchGate.ONLY, defaults={"open_until": from_now(DARK_AFTER)})
 
 
-def reopen() -> None:
-    """Our rows say what Telnyx says."""
-    DispatchGate.objects.update_or_create(pk=DispatchGate.ONLY, defaults={"open_until": from_now(DARK_AFTER)})
+def reopen(lapse: datetime) -> bool:
+    """Our rows say what Telnyx says, by a comparison that began in the dark since ``lapse``. False, and nothing done,
+    if there was another one meanwhile.
+    """
+    return bool(_gate().filter(dark_since__lte=lapse, open_until__gt=Now()).update(dark_since=None))
+
+
+def _gate() -> "QuerySet[DispatchGate]":
+    return DispatchGate.objects.filter(pk=DispatchGate.ONLY)

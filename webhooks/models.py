@@ -181,7 +181,12 @@ class DispatchGate(models.Model):
     ONLY = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, editable=False)
-    open_until = models.DateTimeField(help_text="moved on by every process that is alive; once past, nobody is dialled")
+    open_until = models.DateTimeField(help_text="moved on by the leading sweeper; once past, nobody is dialled")
+    dark_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="when it was noticed that the hour had passed; empty once our rows have been compared with Telnyx",
+    )
 
     def __str__(self) -> str:
         return f"open until {self.open_until:%Y-%m-%d %H:%M:%S}"

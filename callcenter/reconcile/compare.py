@@ -4,10 +4,10 @@ What there has been news of within five seconds of the snapshot is left out: its
 here revives what has ended: that Telnyx lists it still is said, and no more.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from django.conf import settings
@@ -124,19 +124,37 @@ class Comparison:
 
     # there! ------------------------------------------------------------------------------------------------
 
-    def differences(self) -> Iterator[Finding]:
-        """What this snapshot shows and our rows lack."""
-        yield from self._ended_here()
-        yield from self._ownerless()
+    def differences(self) -> Iterator[tuple[str, Callable[[], Iterator[Finding]]]]:
+        """What this snapshot shows and our rows lack, thing by thing, so that an odd record spoils no other."""
+        yield "legs over", self._ended_here
+        yield "legs that nobody owns", self._ownerless
         for ident in self.snapshot.conferences:
-            yield from self._in_conference(ident)
+            yield subject_of("conference", ident), partial(self._in_conference, ident)
         for ident, (name, call) in self.snapshot.queued.items():
             leg = self.live.get(ident)
             if leg is not None and leg.state != "queued":
-                yield from self._in_queue(leg, name, call)
+                yield subject_of("queued", ident), partial(self._in_queue, leg, name, call)
+
+    def weighed(self) -> Iterator[tuple[str, Finding]]:
+        """What one list alone is not believed, as lists may lag: each with what to remember it by."""
+        yield from self._strangers()
+        yield from self._back()
+        for ident, leg in self.over.items():
+            if leg.role in (Role.AGENT, Role.SUPERVISOR) and not self._is_news(leg.hangup_at):
+                yield (
+                    subject_of("over", ident),
+                    Finding(
+                        kind="orphan_leg",
+                        call_id=leg.call_id,
+                        detail=f"leg {leg.call_leg_id} of the {leg.role} lives on, though it is over here",
+                        remedies=(HangUp(call_control_id=ident),),
+                    ),
+                )
 
     def _ended_here(self) -> Iterator[Finding]:
         for leg in self.over.values():
+            if leg.role in (Role.AGENT, Role.SUPERVISOR):
+                continue  # weighed
             if leg.hangup_at is not None and not self._is_news(leg.hangup_at):
                 yield Finding(
                     kind="leg_ended_here",
@@ -158,15 +176,12 @@ class Comparison:
         for leg in self.live.values():
             if leg.pk not in over:
                 continue
-            told = Command.objects.filter(kind="hang_up", target=leg.call_control_id, call_id=leg.call_id)
-            if told.filter(Q(state__in=Command.OPEN) | Q(closed_at__gt=since)).exists():
-                continue
             what, ident = over[leg.pk]
             yield Finding(
                 kind="orphan_leg",
                 call_id=leg.call_id,
                 detail=f"leg {leg.call_leg_id} lives on, though its {what} {ident} is over",
-                remedies=(HangUp(call_control_id=leg.call_control_id, again=f"{told.count()}"),),
+                remedies=(HangUp(call_control_id=leg.call_control_id),),
             )
 
     def _in_queue(self, leg: CallLeg, name: str, call: records.QueueCall) -> Iterator[Finding]:
@@ -218,12 +233,26 @@ class Comparison:
         seats = self.seats.get(ident, {})
         for each in present:
             leg = self.live.get(each.call_control_id)
-            if leg is not None and leg.call_id == call_id:
-                yield from self._joined(ident, each, leg, seats.get(each.call_control_id))
+            seat = seats.get(each.call_control_id)
+            if leg is not None and leg.call_id == call_id and (seat is None or seat.left_at is None):
+                yield from self._joined(ident, each, leg, seat)
         if conference is not None:
             yield from self._unannounced(conference, present, seats)
 
-    def strangers(self) -> Iterator[tuple[str, Finding]]:
+    def _back(self) -> Iterator[tuple[str, Finding]]:
+        """Who left a conference, by our rows, and sits in it."""
+        for ident in self.snapshot.conferences:
+            conference = self.conferences.get(ident)
+            if conference is None or conference.ended_at is not None:
+                continue
+            for each in self._present(ident):
+                leg, seat = self.live.get(each.call_control_id), self.seats.get(ident, {}).get(each.call_control_id)
+                if leg is None or seat is None or seat.left_at is None or leg.call_id != conference.call_id:
+                    continue
+                for finding in self._joined(ident, each, leg, seat):
+                    yield subject_of("back", ident, each.call_control_id), finding
+
+    def _strangers(self) -> Iterator[tuple[str, Finding]]:
         """Who sits in a conference of ours and does not belong to its call, each with what to remember him by."""
         for ident in self.snapshot.conferences:
             conference = self.conferences.get(ident)

@@ -9,17 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from callcenter.reconcile.ask import Line, Snapshot
-from callcenter.reconcile.compare import NEWS, ids_of
-from callcenter.reconcile.findings import Absent, Finding, HangUp, Tell, event_of
+from callcenter.reconcile.compare import NEWS, heard_at, ids_of
+from callcenter.reconcile.findings import Absent, Finding, HangUp, Tell, Undecided, event_of
 from conferences.models import CallLeg, SupervisionSession
-from queues.models import Offer, QueueEntry
+from queues import services
+from queues.models import Number, Offer, Queue, QueueEntry
 from webhooks import references
 from webhooks.models import Command, WebhookEvent
 from webhooks.telnyx.events import Event, parse_instant
 from webhooks.telnyx.records import ActiveCall, CallEventRecord, CallStatus
 
+KEPT_FOR = timedelta(minutes=10)  # a leg that has ended, by Telnyx
 LONGEST_RING = timedelta(seconds=600)  # after a dial Telnyx says "not alive" until the leg is up
 SAME = timedelta(seconds=2)  # between the instants of one event in its webhook and in the log
 LOST_ANSWER = timedelta(seconds=10)  # after our answer was accepted
@@ -52,7 +55,10 @@ TOLD = frozenset(
 
 
 def confirm(line: Line, absent: Absent, snapshot: Snapshot) -> Finding | None:
-    """Two looks did not show it. None if a third, at the thing itself, says that it is there all the same."""
+    """Two looks did not show it. None if a third, at the thing itself, says that it is there all the same.
+
+    Raises Undecided, TelnyxError.
+    """
     match absent.kind:
         case "leg":
             assert absent.leg is not None  # noqa: S101
@@ -73,6 +79,8 @@ def _leg_gone(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
     call_leg_id = leg.call_leg_id or (status.call_leg_id if status is not None else "")
     told = _untold(line, leg, call_leg_id, before=None)
     if not any(event.event_type == "call.hangup" for event in told):
+        if status is None and (told or not _is_forgotten(leg, snapshot.started_at)):
+            raise Undecided
         # Dropped, for all we know: an agent's caller goes back into line rather than being hung up.
         payload = ids_of(leg) | {"hangup_cause": "unspecified", "hangup_source": "unknown", "state": "hangup"}
         told.append(event_of("call.hangup", ended_at or snapshot.started_at, payload, leg.call_control_id))
@@ -90,6 +98,12 @@ def _is_over(leg: CallLeg, status: CallStatus, now: datetime) -> bool:
         return False
     was_up = leg.direction == CallLeg.Direction.INCOMING or leg.answered_at is not None or status.end_time is not None
     return was_up or (leg.initiated_at is not None and leg.initiated_at + LONGEST_RING < now)
+
+
+def _is_forgotten(leg: CallLeg, now: datetime) -> bool:
+    """That Telnyx does not know a leg proves nothing before the time it keeps one that has ended (CONTRACT §7)."""
+    last = heard_at(leg)
+    return last is None or last < now - KEPT_FOR
 
 
 def _conference_gone(line: Line, absent: Absent, snapshot: Snapshot) -> Finding | None:
@@ -159,17 +173,27 @@ def _dequeued(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
 # whose? ------------------------------------------------------------------------------------------------------
 
 
+def orphan(active: ActiveCall) -> Finding | None:
+    """A leg that is alive at Telnyx and unknown here, if it is none of ours any more."""
+    if _owner(active) != "nobody":
+        return None
+    return Finding(
+        kind="orphan_leg",
+        call_id=services.call_of(active.client_state or ""),
+        detail=f"leg {active.call_leg_id} bears a reference of ours that leads to nothing it could serve",
+        remedies=(HangUp(call_control_id=active.call_control_id),),
+    )
+
+
 def adopt(line: Line, active: ActiveCall, snapshot: Snapshot) -> Finding | None:
     """A leg that is alive at Telnyx and unknown here. A caller is taken in and never hung up."""
     owner = _owner(active)
     if owner == "nobody":
-        return Finding(
-            kind="orphan_leg",
-            detail=f"leg {active.call_leg_id} bears a reference of ours that leads to nothing it could serve",
-            remedies=(HangUp(call_control_id=active.call_control_id),),
-        )
+        return None
     story = _events(line.story(active.call_leg_id), active)
     began = next((event for event in story if event.event_type == "call.initiated"), None)
+    if began is None and not owner and not snapshot.is_whole:
+        return None  # a whole look has the queues, which may say what it is
     direction = "outgoing" if owner else began.text("direction") if began is not None else ""
     if direction == "outgoing" and not owner:
         return Finding(
@@ -177,13 +201,15 @@ def adopt(line: Line, active: ActiveCall, snapshot: Snapshot) -> Finding | None:
         )
     queue_name = settings.ADOPT_QUEUE
     numbers: dict[str, Any] = {}
-    if not direction and active.call_control_id in snapshot.queued:
+    if active.call_control_id in snapshot.queued:
         queue_name, waiting = snapshot.queued[active.call_control_id]
-        numbers, direction = {"from": waiting.from_, "to": waiting.to}, "incoming"
-    if not direction and not queue_name:
+        numbers, direction = {"from": waiting.from_, "to": waiting.to}, direction or "incoming"
+    to = began.text("to") if began is not None else numbers.get("to")
+    leads = Number.objects.filter(number=to or "").exists() or Queue.objects.filter(name=queue_name).exists()
+    if direction != "outgoing" and not leads:
         return Finding(
             kind="unknown_leg",
-            detail=f"nothing tells what leg {active.call_leg_id} is; ADOPT_QUEUE would say where it goes",
+            detail=f"nothing tells what leg {active.call_leg_id} waits for; ADOPT_QUEUE would say where it goes",
         )
     direction = direction or "incoming"
     known = {"direction": direction, "adopt_queue": queue_name if direction == "incoming" else ""}
@@ -192,6 +218,10 @@ def adopt(line: Line, active: ActiveCall, snapshot: Snapshot) -> Finding | None:
     else:
         payload = _ids(active) | numbers | known
         story.insert(0, event_of("call.initiated", _began_at(active, snapshot), payload, active.call_leg_id))
+    answered = any(event.event_type == "call.answered" for event in story)
+    if not answered and snapshot.has_answered(active.call_control_id):
+        payload = _ids(active) | numbers | {"state": "answered"}
+        story.append(event_of("call.answered", snapshot.started_at, payload, active.call_control_id))
     return Finding(
         kind="adopted" if direction == "incoming" else "own_leg",
         detail=f"leg {active.call_leg_id} ({direction}) was unknown here",
@@ -205,8 +235,8 @@ def _owner(active: ActiveCall) -> str:
     if reference is None or reference.kind not in ("offer", "session"):
         return ""
     rows = Offer.objects if reference.kind == "offer" else SupervisionSession.objects
-    waits_for_its_leg = rows.filter(pk=reference.id, leg__isnull=True).exists()
-    return reference.kind if waits_for_its_leg else "nobody"
+    its_own = Q(leg__isnull=True) | Q(leg__call_control_id=active.call_control_id)
+    return reference.kind if rows.filter(its_own, pk=reference.id).exists() else "nobody"
 
 
 def _began_at(active: ActiveCall, snapshot: Snapshot) -> datetime:
@@ -220,7 +250,7 @@ def examine(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
     """A leg that Telnyx lists, and of which we have not heard what we should have: what did it say?"""
     told = _untold(line, leg, leg.call_leg_id, before=snapshot.started_at - NEWS)
     if leg.answered_at is None and not any(event.event_type == "call.answered" for event in told):
-        told += _answered(line, leg, snapshot)
+        told += _answered(leg, snapshot)
     if not told:
         return None
     return Finding(
@@ -231,15 +261,15 @@ def examine(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
     )
 
 
-def _answered(line: Line, leg: CallLeg, snapshot: Snapshot) -> Iterator[Event]:
-    """The log is silent. A dialled leg is alive once it is up; an incoming one is up once our answer was accepted."""
-    if leg.direction == CallLeg.Direction.INCOMING:
+def _answered(leg: CallLeg, snapshot: Snapshot) -> Iterator[Event]:
+    """The log is silent. An incoming leg is up once our answer was accepted; what has been put into a queue or a
+    conference is up. That a dialled leg is alive says nothing: it may be while it rings (CONTRACT §12).
+    """
+    up = snapshot.has_answered(leg.call_control_id)
+    if not up and leg.direction == CallLeg.Direction.INCOMING:
         long_ago = snapshot.started_at - LOST_ANSWER
         ours = Command.objects.filter(kind="answer_caller", target=leg.call_control_id, call_id=leg.call_id)
         up = ours.filter(state=Command.State.ACCEPTED, closed_at__lte=long_ago).exists()
-    else:
-        status = line.leg(leg.call_control_id)
-        up = status is not None and status.is_alive
     if up:
         payload = ids_of(leg) | {"from": leg.from_number, "to": leg.to_number, "state": "answered"}
         yield event_of("call.answered", snapshot.started_at, payload, leg.call_control_id)

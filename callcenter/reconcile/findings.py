@@ -23,10 +23,9 @@ class Tell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangUp:
-    """A leg that nobody owns any more. ``again``: it was hung up before, to no effect."""
+    """A leg that nobody owns any more; who does by the time it is done keeps it."""
 
     call_control_id: str
-    again: str = ""
 
     def __str__(self) -> str:
         return "hang_up"
@@ -80,6 +79,10 @@ class Absent:
     leg: CallLeg | None = None
     seat: Participant | None = None
     conference: Conference | None = None
+
+
+class Undecided(Exception):
+    """Nothing proves it one way or the other; the doubt stays."""
 
 
 def subject_of(kind: str, *ids: str) -> str:

@@ -3,14 +3,18 @@
 import logging
 import uuid
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from callcenter.models import Correction, ReconcileRun
+from callcenter.reconcile.compare import OWNERLESS_FOR
 from callcenter.reconcile.findings import Finding, HangUp, Note, Remove, Tell
 from conferences import services as mirror
-from conferences.models import Participant
+from conferences.models import Participant, SupervisionSession
 from queues import engine, services
+from queues.models import Offer
 from webhooks import inbox, outbox
 from webhooks.models import Command, WebhookEvent
 
@@ -50,9 +54,21 @@ def mend(finding: Finding, run: ReconcileRun, *, now: datetime) -> int:
 
 
 def _hang_up(finding: Finding, remedy: HangUp, now: datetime) -> bool:
+    """Not a leg that serves a live offer or session of this call by now: a late answer may have said so meanwhile."""
     leg = remedy.call_control_id
-    times = int(remedy.again or 0)
     with transaction.atomic():
+        if finding.call_id is not None:
+            inbox.lock_call(finding.call_id)
+        owners = set(
+            Offer.objects.filter(leg__call_control_id=leg, state__in=Offer.LIVE).values_list("call", flat=True)
+        )
+        sessions = SupervisionSession.objects.filter(leg__call_control_id=leg).exclude(state="ended")
+        owners |= set(sessions.values_list("call_id", flat=True))
+        if owners and finding.call_id in (None, *owners):
+            return False
+        times = _asked(now, kind="hang_up", target=leg)
+        if times is None:
+            return False
         command = outbox.issue(
             "hang_up",
             operation="calls.hangup",
@@ -67,17 +83,28 @@ def _hang_up(finding: Finding, remedy: HangUp, now: datetime) -> bool:
 
 def _remove(finding: Finding, remedy: Remove, now: datetime) -> bool:
     with transaction.atomic():
+        times = _asked(now, kind="remove_stranger", dedupe_key__startswith=remedy.participant_id)
+        if times is None:
+            return False
         command = outbox.issue(
             "remove_stranger",
             operation="conferences.leave",
             target=remedy.conference_id,
             arguments={"call_control_id": remedy.call_control_id},
             ordering_key=remedy.call_control_id,
-            dedupe_key=remedy.participant_id,
+            dedupe_key=f"{remedy.participant_id}:{times + 1}" if times else remedy.participant_id,
             call_id=finding.call_id,
             now=now,
         )
     return command is not None
+
+
+def _asked(now: datetime, **which: Any) -> int | None:
+    """How often Telnyx was asked for it, to no effect; None while that is under way, or has just been done."""
+    told = Command.objects.filter(**which)
+    if told.filter(Q(state__in=Command.OPEN) | Q(closed_at__gt=now - OWNERLESS_FOR)).exists():
+        return None
+    return told.count()
 
 
 def _note(remedy: Note, now: datetime) -> bool:

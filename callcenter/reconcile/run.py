@@ -1,31 +1,35 @@
 """When the house is compared with Telnyx: whole at the start and every 30 s, at once where something is in doubt,
 and every 10 s as to which legs live.
 
-A run asks first and writes afterwards, so that one that fails has changed nothing. What was missing is looked at a
-second time two seconds later at the earliest; a run is done when that has happened and all it told is applied, and if
+A run has all the lists first, and fails if it has not: half a snapshot is none. Then it asks further and mends, thing
+by thing; what could not be asked keeps its doubt and spoils nothing else. What was missing is looked at a second time
+two seconds later at the earliest; a run is done when that has happened and all it told is applied, and if
 it began in the dark (webhooks.dispatch), only then is anybody dialled again.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db import Error, transaction
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
 
 from callcenter.models import Doubt, ReconcileRun
 from callcenter.reconcile import ask
 from callcenter.reconcile.ask import Line, Snapshot
 from callcenter.reconcile.compare import Comparison
-from callcenter.reconcile.explain import adopt, confirm, examine
-from callcenter.reconcile.findings import Finding, subject_of
+from callcenter.reconcile.explain import adopt, confirm, examine, orphan
+from callcenter.reconcile.findings import Finding, Undecided, subject_of
 from callcenter.reconcile.mend import mend
 from conferences.models import CallLeg, Conference, Participant, SupervisionSession
 from queues import services
+from queues.engine.limits import RING_GRACE
 from queues.models import Call, Offer
 from webhooks import dispatch
-from webhooks.models import Command, WebhookEvent
+from webhooks.models import WebhookEvent
 from webhooks.telnyx.errors import TelnyxError
 
 logger = logging.getLogger(__name__)
@@ -37,9 +41,14 @@ AGAIN_AFTER = timedelta(seconds=5)  # a run that failed
 UNHEARD = timedelta(seconds=6)  # for what usually follows within a second; less would meet its event on the way
 CLOSELY_EVERY = timedelta(seconds=5)
 SILENCE = timedelta(seconds=120)
+SILENT_AT_ONCE = 20  # a run looks at no more of them closely
 LEFT_UNFINISHED = timedelta(seconds=120)
+RENEWED_EVERY = timedelta(seconds=5)
+START = "start"
 CLEAN_RUNS_KEPT = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=30)
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Kind, State = ReconcileRun.Kind, ReconcileRun.State
 
@@ -48,7 +57,10 @@ Kind, State = ReconcileRun.Kind, ReconcileRun.State
 
 
 def due(now: datetime) -> list[str]:
-    """Which of ``full`` and ``look`` are to be run now."""
+    """Which of ``full`` and ``look`` are to be run now. Only the leading sweeper asks, every second, and with that it
+    keeps the gate (webhooks.dispatch) from closing.
+    """
+    dispatch.keep_open()
     found = []
     if _full_is_due(now):
         found.append("full")
@@ -68,12 +80,16 @@ def _full_is_due(now: datetime) -> bool:
     if last is None:
         return True
     if last.state in ReconcileRun.GOING_ON:
-        return last.created_at <= now - LEFT_UNFINISHED
+        return not _gets_on(last, now)
     if last.state == State.FAILED and last.ended_at is not None:
         return last.ended_at <= now - AGAIN_AFTER
     if last.created_at <= now - EVERY or runs.filter(state=State.REQUESTED).exists():
         return True
     return not dispatch.is_open()
+
+
+def _gets_on(run: ReconcileRun, now: datetime) -> bool:
+    return (run.renewed_at or run.created_at) > now - LEFT_UNFINISHED
 
 
 def _look_is_due(now: datetime) -> bool:
@@ -89,7 +105,9 @@ def _look_is_due(now: datetime) -> bool:
 
 
 def _legs_are_due(now: datetime) -> bool:
-    return not ReconcileRun.objects.filter(created_at__gt=now - LEGS_EVERY, started_at__isnull=False).exists()
+    lately = ReconcileRun.objects.filter(created_at__gt=now - LEGS_EVERY)
+    listed = Q(kind=Kind.LOOK) | Q(kind=Kind.FULL, state__in=[State.LOOKING_AGAIN, State.DONE])
+    return not lately.filter(listed).exists()
 
 
 class _Suspects:
@@ -100,7 +118,10 @@ class _Suspects:
         suspected = CallLeg.objects.live().filter(suspected_at__isnull=False)
         self.suspected = set(suspected.values_list("call_control_id", flat=True))
         ringing = Offer.objects.filter(state__in=Offer.UNANSWERED, offered_at__lte=since)
-        rung = set(ringing.filter(leg__isnull=False).values_list("leg__call_control_id", flat=True))
+        rung_out = now + RING_GRACE  # a phone that still rings has nothing to tell
+        rung = set(
+            ringing.filter(leg__isnull=False, expires_at__lte=rung_out).values_list("leg__call_control_id", flat=True)
+        )
         undialled = {
             subject_of("offer", str(pk)) for pk in ringing.filter(leg__isnull=True).values_list("pk", flat=True)
         }
@@ -109,10 +130,9 @@ class _Suspects:
         sessions = SupervisionSession.objects.filter(requested_at__lte=since).exclude(
             state__in=[SupervisionSession.State.ACTIVE, SupervisionSession.State.ENDED]
         )
-        rung |= set(sessions.filter(leg__isnull=False).values_list("leg__call_control_id", flat=True))
-        rung |= {_leg_of(command) for command in Command.objects.filter(state=Command.State.UNKNOWN)}
-        if silent:
-            rung |= _silent(now)
+        late = sessions.filter(leg__isnull=False, expires_at__lte=rung_out)
+        rung |= set(late.values_list("leg__call_control_id", flat=True))
+        self.silent = _silent(now) if silent else []
         joining = set(
             Offer.objects.filter(state=Offer.State.CONNECTING, won_at__lte=since).values_list("call_id", flat=True)
         )
@@ -135,21 +155,27 @@ class _Suspects:
     def of(self, kind: str) -> set[str]:
         return {ident for found, _, ident in (each.partition(" ") for each in self.subjects) if found == kind}
 
+    def closely(self, snapshot: Snapshot) -> set[str]:
+        """Legs to ask about one by one. Two minutes of silence are an ordinary conversation: of the silent ones only
+        those that no queue and no conference lists, a few at a time.
+        """
+        nowhere = [leg for leg in self.silent if not snapshot.has_answered(leg)]
+        return self.of("leg") | self.suspected | set(nowhere[:SILENT_AT_ONCE])
 
-def _leg_of(command: Command) -> str:
-    is_about_a_leg = command.operation.startswith("calls.")
-    return command.target if is_about_a_leg else str(command.arguments.get("call_control_id") or "")
 
-
-def _silent(now: datetime) -> set[str]:
-    """Live legs of calls of which nothing has been heard for two minutes."""
+def _silent(now: datetime) -> list[str]:
+    """Live legs of calls unheard of for two minutes, those first that were looked at longest ago."""
     last = WebhookEvent.objects.filter(call_id=OuterRef("pk")).order_by("-id").values("received_at")[:1]
     calls = Call.objects.filter(ended_at__isnull=True).annotate(heard_at=Subquery(last))
     quiet = list(calls.filter(Q(heard_at__isnull=True) | Q(heard_at__lt=now - SILENCE)).values_list("pk", flat=True))
-    legs = set(CallLeg.objects.live().filter(call_id__in=quiet).values_list("call_control_id", flat=True))
+    legs = CallLeg.objects.live().filter(call_id__in=quiet).order_by("pk").values_list("call_control_id", flat=True)
     subjects = {subject_of("leg", leg): leg for leg in legs}
-    looked = Doubt.objects.filter(subject__in=subjects, looked_at__gt=now - SILENCE)
-    return legs - {subjects[subject] for subject in looked.values_list("subject", flat=True)}
+    looked = dict(
+        Doubt.objects.filter(subject__in=subjects, looked_at__isnull=False).values_list("subject", "looked_at")
+    )
+    ages = {subject: looked.get(subject) or LONG_AGO for subject in subjects}
+    due = [subject for subject, at in ages.items() if at <= now - SILENCE]
+    return [subjects[subject] for subject in sorted(due, key=ages.__getitem__)]
 
 
 # runs --------------------------------------------------------------------------------------------------------
@@ -161,15 +187,16 @@ Say = Callable[[Finding], None]
 def full(line: Line, *, now: datetime, reason: str = "", say: Say | None = None) -> ReconcileRun:
     """Compare everything, mend what differs, remember what was missing for the second look.
 
-    ``say`` is told each finding.
+    ``say`` is told each finding. For the reason START a run that is getting on is enough.
     """
+    if reason == START:
+        going_on = ReconcileRun.objects.filter(kind=Kind.FULL, state__in=ReconcileRun.GOING_ON)
+        last = going_on.order_by("-created_at").first()
+        if last is not None and _gets_on(last, now):
+            return last
     run = _begin(Kind.FULL, now, reason=reason)
     suspects = _Suspects(now, silent=True)
-
-    def look() -> Round:
-        return Round.over(ask.everything(line, now=now), line, doubts=_doubts(), suspects=suspects)
-
-    if _carry_out(run, look, suspects, say, now):
+    if _carry_out(run, line, lambda: ask.everything(line, now=now), suspects, say=say, now=now):
         _forget(now)
         _finish(run, now)
     return run
@@ -178,90 +205,119 @@ def full(line: Line, *, now: datetime, reason: str = "", say: Say | None = None)
 def look(line: Line, *, now: datetime, say: Say | None = None) -> ReconcileRun | None:
     """Which legs live, and closely at what is in doubt; None if nothing is due. Ends a full run that waited for it."""
     suspects = _Suspects(now)
-    doubts = _doubts()
     again = set(Doubt.objects.filter(not_before__lte=now).values_list("subject", flat=True))
     run = None
-    if again or not suspects.is_empty or _legs_are_due(now):
-        run = _begin(Kind.LOOK, now)
-        places = {
-            subject.split(" ")[1] for subject in again if subject.split(" ")[0] in ("conference", "seat", "stranger")
-        }
-
-        def ask_again() -> Round:
-            snapshot = ask.some(line, conferences=places | suspects.of("conference"), now=now)
-            return Round.over(snapshot, line, doubts=doubts, suspects=suspects, again=again)
-
-        if _carry_out(run, ask_again, suspects, say, now):
-            ReconcileRun.objects.filter(pk=run.pk).update(state=State.DONE, ended_at=now)
-        else:
-            Doubt.objects.filter(subject__in=again).update(not_before=now + AGAIN_AFTER)
-    for unfinished in ReconcileRun.objects.filter(kind=Kind.FULL, state=State.LOOKING_AGAIN):
-        _finish(unfinished, now)
+    try:
+        if again or not suspects.is_empty or _legs_are_due(now):
+            run = _begin(Kind.LOOK, now)
+            kinds = ("conference", "seat", "stranger", "back")
+            places = {subject.split(" ")[1] for subject in again if subject.split(" ")[0] in kinds}
+            places |= suspects.of("conference")
+            snapshot = partial(ask.some, line, conferences=places, now=now)
+            if _carry_out(run, line, snapshot, suspects, say=say, now=now, again=again):
+                ReconcileRun.objects.filter(pk=run.pk).update(state=State.DONE, ended_at=now)
+            else:
+                Doubt.objects.filter(subject__in=again).update(not_before=now + AGAIN_AFTER)
+    finally:
+        for unfinished in ReconcileRun.objects.filter(kind=Kind.FULL, state=State.LOOKING_AGAIN):
+            _finish(unfinished, now)
     return run
 
 
 def drift(line: Line, *, clock: Callable[[], datetime], wait: Callable[[float], None]) -> list[Finding]:
     """What a run would find and mend, by two looks; no row is written. Raises TelnyxError."""
-    first = Round.over(ask.everything(line, now=clock()), line, doubts={}, suspects=_Suspects(clock(), silent=True))
+    first = Round(ask.everything(line, now=clock()))
+    first.go(line, doubts={}, suspects=_Suspects(clock(), silent=True))
     if not first.missed:
         return first.findings
     wait(SECOND_LOOK.total_seconds())
-    snapshot = ask.everything(line, now=clock())
-    doubts = dict.fromkeys(first.missed, snapshot.started_at - SECOND_LOOK)
-    return Round.over(snapshot, line, doubts=doubts, suspects=_Suspects(clock(), silent=True)).findings
+    second = Round(ask.everything(line, now=clock()))
+    doubts = dict.fromkeys(first.missed, second.snapshot.started_at - SECOND_LOOK)
+    second.go(line, doubts=doubts, suspects=_Suspects(clock(), silent=True))
+    return second.findings
 
 
 @dataclass(slots=True)
 class Round:
-    """One look at Telnyx beside our rows. ``missed`` are subjects for a second look, ``looked_at`` those settled."""
+    """One look at Telnyx beside our rows. ``missed`` are subjects for a second look, ``looked_at`` those settled,
+    ``put_off`` those to be asked about again, and when. ``settle`` is given each finding as soon as it is made;
+    ``gets_on`` is called before each question.
+    """
 
     snapshot: Snapshot
+    settle: Callable[[Finding], object] = lambda finding: None
+    gets_on: Callable[[], object] = lambda: None
     findings: list[Finding] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
+    put_off: dict[str, timedelta] = field(default_factory=dict)
 
-    @classmethod
-    def over(
-        cls,
-        snapshot: Snapshot,
-        line: Line,
-        *,
-        doubts: Mapping[str, datetime],
-        suspects: _Suspects,
-        again: Collection[str] = (),
-    ) -> "Round":
+    def go(
+        self, line: Line, *, doubts: Mapping[str, datetime], suspects: _Suspects, again: Collection[str] = ()
+    ) -> None:
         """``doubts``: what was missed before, and when; ``again``: those whose second look is due."""
+        snapshot = self.snapshot
         comparison = Comparison(snapshot, certain={*doubts, *(subject_of("leg", leg) for leg in suspects.suspected)})
-        found = cls(snapshot, [*comparison.differences()])
+        for subject, find in comparison.differences():
+            self._try(subject, find)
         missing = {absent.subject: absent for absent in comparison.absent()}
         if not snapshot.is_whole:
             missing |= {absent.subject: absent for absent in comparison.still_queued(again)}
         for subject, absent in missing.items():
-            found._weigh(subject, doubts, lambda absent=absent: confirm(line, absent, snapshot))  # type: ignore[misc]
-        for subject, finding in comparison.strangers():
-            found._weigh(subject, doubts, lambda finding=finding: finding)  # type: ignore[misc]
-        closely = suspects.of("leg") | suspects.suspected
-        for leg in (comparison.live[token] for token in closely if token in comparison.live):
-            if leg.call_control_id in snapshot.legs:
-                found._add(examine(line, leg, snapshot))
+            self._weigh(subject, doubts, partial(confirm, line, absent, snapshot))
+        for subject, finding in comparison.weighed():
+            self._weigh(subject, doubts, partial(_found, finding))
+        for token in suspects.closely(snapshot):
+            leg = comparison.live.get(token)
+            if leg is not None and token in snapshot.legs:
+                subject = subject_of("leg", token)
+                if self._try(subject, partial(_one, partial(examine, line, leg, snapshot))):
+                    self.looked_at.add(subject)
         for active in comparison.unknown:
-            found._add(adopt(line, active, snapshot))
+            lost = orphan(active)
+            if lost is not None:
+                self._weigh(subject_of("orphan", active.call_control_id), doubts, partial(_found, lost))
+            else:
+                self._try(
+                    subject_of("unknown", active.call_control_id), partial(_one, partial(adopt, line, active, snapshot))
+                )
         covered = set(doubts) if snapshot.is_whole else set(again)
-        found.looked_at |= (covered - found.missed) | suspects.subjects
-        return found
+        self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
 
     def _weigh(self, subject: str, doubts: Mapping[str, datetime], explain: Callable[[], Finding | None]) -> None:
         """Once is a doubt; twice, not at once, is worth the question what it is."""
         first_at = doubts.get(subject)
         if first_at is None or self.snapshot.started_at - first_at < SECOND_LOOK:
             self.missed.add(subject)
-        else:
-            self._add(explain())
+        elif self._try(subject, partial(_one, explain)):
             self.looked_at.add(subject)
 
-    def _add(self, finding: Finding | None) -> None:
-        if finding is not None:
-            self.findings.append(finding)
+    def _try(self, subject: str, find: Callable[[], Iterable[Finding]]) -> bool:
+        """Find and settle. What goes wrong is noted, and concerns this one only."""
+        try:
+            self.gets_on()
+            for finding in find():
+                self.settle(finding)
+                self.findings.append(finding)
+            return True
+        except Undecided:
+            self.put_off[subject] = EVERY
+        except (TelnyxError, Error) as error:
+            logger.error("not looked at, kept in doubt subject=%s: %s", subject.partition(" ")[0], error)
+            self.put_off[subject] = AGAIN_AFTER
+        except Exception:
+            logger.exception("not looked at, kept in doubt subject=%s", subject.partition(" ")[0])
+            self.put_off[subject] = AGAIN_AFTER
+        return False
+
+
+def _one(question: Callable[[], Finding | None]) -> list[Finding]:
+    found = question()
+    return [] if found is None else [found]
+
+
+def _found(finding: Finding) -> Finding:
+    return finding
 
 
 def _doubts() -> dict[str, datetime]:
@@ -273,6 +329,7 @@ def _begin(kind: str, now: datetime, *, reason: str = "") -> ReconcileRun:
     run = ReconcileRun(kind=kind, state=State.RUNNING, reason=reason, created_at=now, started_at=now)
     if kind == Kind.FULL:
         run.in_the_dark = not dispatch.is_open()
+        run.dark_since = dispatch.dark_since() if run.in_the_dark else None
         others = ReconcileRun.objects.filter(kind=Kind.FULL)
         asked = others.filter(state=State.REQUESTED).order_by("created_at").first()
         if asked is not None:
@@ -285,42 +342,57 @@ def _begin(kind: str, now: datetime, *, reason: str = "") -> ReconcileRun:
 
 
 def _carry_out(
-    run: ReconcileRun, look: Callable[[], Round], suspects: _Suspects, say: Say | None, now: datetime
+    run: ReconcileRun,
+    line: Line,
+    snapshot: Callable[[], Snapshot],
+    suspects: _Suspects,
+    *,
+    say: Say | None,
+    now: datetime,
+    again: Collection[str] = (),
 ) -> bool:
-    """Ask, then write. False, and nothing written but that, if Telnyx did not answer everything."""
+    """False, and nothing written but that, if Telnyx did not give all the lists."""
+
+    def settle(finding: Finding) -> None:
+        mend(finding, run, now=now)
+        if say is not None:
+            say(finding)
+
     try:
-        found = look()
+        found = Round(snapshot(), settle, partial(_renew, run))
+        found.go(line, doubts=_doubts(), suspects=suspects, again=again)
+        _remember(found, suspects, now)
     except TelnyxError as error:
         logger.error("not reconciled, Telnyx did not answer everything: %s", error)
-        _fail(run, str(error), now)
+        _fail(run, str(error))
         return False
     except Exception as error:
-        _fail(run, f"{type(error).__name__}: {error}", now)
+        _fail(run, f"{type(error).__name__}: {error}")
         raise
-    try:
-        for finding in found.findings:
-            mend(finding, run, now=now)
-            if say is not None:
-                say(finding)
-        _remember(found, suspects, now)
-    except Exception as error:
-        _fail(run, f"{type(error).__name__}: {error}", now)
-        raise
-    snapshot = found.snapshot
+    seen = found.snapshot
     going_on = ReconcileRun.objects.filter(pk=run.pk, state=State.RUNNING)
     return bool(
         going_on.update(
             state=State.LOOKING_AGAIN,
-            legs=len(snapshot.legs),
-            conferences=len(snapshot.conferences),
-            queue_calls=len(snapshot.queued) if snapshot.is_whole else None,
+            legs=len(seen.legs),
+            conferences=len(seen.conferences),
+            queue_calls=len(seen.queued) if seen.is_whole else None,
             findings=len(found.findings),
+            renewed_at=timezone.now(),
         )
     )
 
 
-def _fail(run: ReconcileRun, error: str, now: datetime) -> None:
-    ReconcileRun.objects.filter(pk=run.pk).update(state=State.FAILED, ended_at=now, error=error[:2000])
+def _renew(run: ReconcileRun) -> None:
+    at = timezone.now()
+    if run.renewed_at is None or at - run.renewed_at >= RENEWED_EVERY:
+        run.renewed_at = at
+        ReconcileRun.objects.filter(pk=run.pk).update(renewed_at=at)
+
+
+def _fail(run: ReconcileRun, error: str) -> None:
+    ended = {"state": State.FAILED, "ended_at": timezone.now(), "error": error[:2000]}
+    ReconcileRun.objects.filter(pk=run.pk).update(**ended)
 
 
 def _remember(found: Round, suspects: _Suspects, now: datetime) -> None:
@@ -332,21 +404,29 @@ def _remember(found: Round, suspects: _Suspects, now: datetime) -> None:
     for subject in found.looked_at - found.missed:
         settled = {"missed_at": None, "not_before": None, "looked_at": now}
         Doubt.objects.update_or_create(subject=subject, defaults=settled)
-    cleared = CallLeg.objects.filter(call_control_id__in=suspects.suspected, suspected_at__lte=snapshot.started_at)
+    for subject, wait in found.put_off.items():
+        Doubt.objects.update_or_create(subject=subject, defaults={"looked_at": now})
+        Doubt.objects.filter(subject=subject, missed_at__isnull=False).update(not_before=now + wait)
+    looked = [leg for leg in suspects.suspected if found.put_off.get(subject_of("leg", leg)) != AGAIN_AFTER]
+    cleared = CallLeg.objects.filter(call_control_id__in=looked, suspected_at__lte=snapshot.started_at)
     cleared.update(suspected_at=None)
     services.queues_seen(snapshot.queues.values(), now=now)
 
 
 def _finish(run: ReconcileRun, now: datetime) -> None:
-    """Done once nothing it missed waits for its second look, and what was told has been applied."""
-    missed = Doubt.objects.filter(missed_at__lte=run.started_at)
+    """Done once nothing it missed waits for its second look, and what was told has been applied. What was looked at a
+    second time and could not be settled stays in doubt, and keeps nobody waiting.
+    """
+    missed = Doubt.objects.filter(missed_at__lte=run.started_at).filter(
+        Q(looked_at__isnull=True) | Q(looked_at__lte=F("missed_at"))
+    )
     untold = WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW, source=WebhookEvent.Source.RECONCILE)
     if missed.exists() or untold.exists():
         return
     with transaction.atomic():
         waiting = ReconcileRun.objects.filter(pk=run.pk, state=State.LOOKING_AGAIN)
-        if waiting.update(state=State.DONE, ended_at=now) and run.in_the_dark:
-            dispatch.reopen()
+        is_done = waiting.update(state=State.DONE, ended_at=now)
+        if is_done and run.dark_since is not None and dispatch.reopen(run.dark_since):
             logger.info("the house is in line with Telnyx again, agents are dialled run=%s", run.pk)
 
 

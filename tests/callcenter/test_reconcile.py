@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
 import httpx
 import pytest
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
@@ -33,6 +36,7 @@ from tests.queues import scene
 from webhooks import dispatch, inbox, outbox
 from webhooks.models import Command, DispatchGate, WebhookEvent
 from webhooks.telnyx.client import TelnyxClient
+from webhooks.telnyx.errors import TelnyxUnavailable
 from webhooks.telnyx.records import CallEventRecord
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +49,15 @@ NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 
 
 def closed() -> None:
+    """Nobody of ours lived for a while, and the gate's hour has passed."""
     DispatchGate.objects.update_or_create(defaults={"open_until": timezone.now() - timedelta(seconds=1)})
+
+
+def opened() -> None:
+    """A comparison that began after that has ended."""
+    dispatch.install()
+    lapse = dispatch.dark_since()
+    assert lapse is None or dispatch.reopen(lapse)
 
 
 def test_where_no_sweeper_ever_ran_the_gate_is_open_and_the_next_one_finds_it_as_it_is() -> None:
@@ -55,20 +67,64 @@ def test_where_no_sweeper_ever_ran_the_gate_is_open_and_the_next_one_finds_it_as
     closed()
     dispatch.install()
     assert not dispatch.is_open()
-    dispatch.reopen()
+    opened()
     assert dispatch.is_open()
 
 
-def test_who_lives_keeps_the_gate_open_and_opens_none_that_has_closed() -> None:
-    dispatch.reopen()
+def test_who_has_the_rows_compared_keeps_the_gate_open_and_opens_none_that_has_closed() -> None:
+    opened()
     DispatchGate.objects.update(open_until=timezone.now() + timedelta(seconds=1))
     before = DispatchGate.objects.get().open_until
-    heartbeat.beat("worker")
+    reconcile.due(NOW)
     assert DispatchGate.objects.get().open_until > before + timedelta(seconds=5)
     closed()
-    heartbeat.beat("worker")
-    heartbeat.beat("sweep")
+    reconcile.due(NOW)
+    reconcile.due(NOW)
     assert not dispatch.is_open()
+
+
+@pytest.mark.parametrize("kind", ["web", "worker", "sweep"])
+def test_that_some_process_is_alive_keeps_no_gate_open(kind: str) -> None:
+    opened()
+    before = DispatchGate.objects.get().open_until
+    heartbeat.beat(kind)
+    assert DispatchGate.objects.get().open_until == before
+
+
+def test_only_a_comparison_that_began_after_the_last_lapse_opens_the_gate() -> None:
+    closed()
+    first = dispatch.dark_since()
+    assert first is not None
+    closed()  # whoever compared was frozen, and all the others too
+    assert not dispatch.reopen(first)
+    second = dispatch.dark_since()
+    assert second is not None
+    assert not dispatch.reopen(first)
+    assert not dispatch.is_open()
+    assert dispatch.reopen(second)
+    assert dispatch.is_open()
+
+
+def test_a_dark_run_left_by_a_crash_does_not_open_the_gate() -> None:
+    closed()
+    left = run(State.LOOKING_AGAIN, secs_ago=5)
+    ReconcileRun.objects.filter(pk=left.pk).update(in_the_dark=True, dark_since=dispatch.dark_since())
+    closed()
+    reconcile.due(NOW)
+    with answering(NOTHING) as line:
+        reconcile.look(line, now=NOW)
+    left.refresh_from_db()
+    assert left.state == State.DONE
+    assert not dispatch.is_open()
+    assert "full" in reconcile.due(NOW)
+
+
+@pytest.mark.parametrize("has_run", [True, False], ids=["a running house", "a fresh database"])
+def test_an_upgrade_closes_the_gate_of_a_house_that_has_been_running(has_run: bool) -> None:
+    if has_run:
+        Command.objects.create(kind="hang_up", operation="calls.hangup", dedupe_key="v3:a", created_at=NOW)
+    import_module("webhooks.migrations.0006_dispatch_gate_lapse").close(apps, None)
+    assert dispatch.is_open() == (not has_run)
 
 
 def test_no_pass_is_run_while_the_gate_is_closed() -> None:
@@ -79,7 +135,7 @@ def test_no_pass_is_run_while_the_gate_is_closed() -> None:
     tasks.route(str(line.pk))
     tasks.agent_freed(str(anna.pk))
     assert not Offer.objects.exists()
-    dispatch.reopen()
+    opened()
     tasks.route(str(line.pk))
     assert Offer.objects.count() == 1
 
@@ -141,9 +197,36 @@ def test_a_full_run_is_due_at_first_when_asked_for_and_after_darkness() -> None:
     assert "full" not in reconcile.due(NOW)
     closed()
     assert "full" in reconcile.due(NOW)
-    dispatch.reopen()
+    opened()
     reconcile.request(reason="sue", now=NOW)
     assert "full" in reconcile.due(NOW)
+
+
+def test_a_run_that_gets_on_is_not_begun_again() -> None:
+    long = run(State.RUNNING, secs_ago=300)
+    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=30))
+    assert "full" not in reconcile.due(NOW)
+    with answering(NOTHING) as line:
+        assert reconcile.full(line, now=NOW, reason="start") == long
+    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=121))
+    assert "full" in reconcile.due(NOW)
+    with answering(NOTHING) as line:
+        assert reconcile.full(line, now=NOW, reason="start") != long
+
+
+@pytest.mark.parametrize(("state", "is_due"), [(State.FAILED, True), (State.RUNNING, True), (State.DONE, False)])
+def test_legs_are_looked_at_while_full_runs_do_not_succeed(state: str, is_due: bool) -> None:
+    run(state, secs_ago=3)
+    assert ("look" in reconcile.due(NOW)) == is_due
+
+
+def test_a_run_that_failed_says_when() -> None:
+    with answering(httpx.Response(503)) as line:
+        failed = reconcile.full(line, now=timezone.now() - timedelta(seconds=60))
+    failed.refresh_from_db()
+    assert failed.state == State.FAILED
+    assert failed.ended_at is not None
+    assert timezone.now() - failed.ended_at < timedelta(seconds=30)
 
 
 def test_what_is_in_doubt_is_looked_at_at_once() -> None:
@@ -167,23 +250,60 @@ def test_nobody_suspects_what_is_over() -> None:
 # pace --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("limit", "apart"), [(None, 5 / 30), (1000, 5 / 200)], ids=["unknown", "as Telnyx says"])
-def test_requests_keep_to_a_fifth_of_what_telnyx_allows(limit: int | None, apart: float) -> None:
-    headers = {"x-ratelimit-limit": str(limit)} if limit else {}
+@contextmanager
+def answering(
+    *answers: Any, headers: dict[str, str] | None = None, waits: list[float] | None = None
+) -> Iterator[reconcile.Line]:
+    """A line to a Telnyx that says these things one after the other, the last one for ever. Its clock stands still."""
+    left = list(answers)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"data": [], "meta": {}}, headers=headers)
+        said = left.pop(0) if len(left) > 1 else left[0]
+        return said if isinstance(said, httpx.Response) else httpx.Response(200, json=said, headers=headers)
 
-    waits: list[float] = []
+    wait = [].append if waits is None else waits.append
     with TelnyxClient(api_key="K", base_url="http://telnyx/v2", transport=httpx.MockTransport(answer)) as client:
-        line = reconcile.Line(client, wait=waits.append)
+        yield reconcile.Line(client, wait=wait, clock=lambda: 100.0)
+
+
+NOTHING = {"data": [], "meta": {}}
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_dark", "apart"),
+    [(None, False, 5 / 30), (1000, False, 5 / 200), (None, True, 5 / 120), (1000, True, 5 / 800)],
+)
+def test_requests_keep_to_a_share_of_what_telnyx_allows(limit: int | None, is_dark: bool, apart: float) -> None:
+    if is_dark:
+        closed()
+    waits: list[float] = []
+    with answering(NOTHING, headers={"x-ratelimit-limit": str(limit)} if limit else {}, waits=waits) as line:
         line.legs()
-        first = len(waits)
+        assert waits == []
         for _ in range(10):
             line.legs()
-    assert first == 0
-    # Nobody really waited, so each turn is that much further ahead.
-    assert waits[-1] - waits[-2] == pytest.approx(apart, rel=0.5)
+    # Nobody really waited, so each turn is that much further ahead. Telnyx's word comes with the first answer.
+    assert waits[0] == pytest.approx(5 / ((0.8 if is_dark else 0.2) * 150))
+    assert waits[-1] - waits[-2] == pytest.approx(apart)
+
+
+def test_a_limit_that_falls_is_kept_to() -> None:
+    waits: list[float] = []
+    answers = [httpx.Response(200, json=NOTHING, headers={"x-ratelimit-limit": str(limit)}) for limit in (1000, 100)]
+    with answering(*answers, waits=waits) as line:
+        for _ in range(6):
+            line.legs()
+    assert waits[-1] - waits[-2] == pytest.approx(5 / 20)
+
+
+def test_a_question_is_asked_three_times_and_telnyx_says_when() -> None:
+    away, busy = httpx.Response(503), httpx.Response(429, headers={"retry-after": "3"})
+    waits: list[float] = []
+    with answering(busy, away, NOTHING, waits=waits) as line:
+        assert line.legs() == {}
+    assert 3.0 in waits
+    with answering(away, away, away, NOTHING) as line, pytest.raises(TelnyxUnavailable):
+        line.legs()
 
 
 # words -------------------------------------------------------------------------------------------------------
@@ -274,7 +394,7 @@ def test_the_command_says_what_differs_and_mends_it(telnyx: Simulator) -> None:
         call_leg_id="lost",
         direction="incoming",
         connection_id=django_settings.TELNYX_CONNECTION_ID,
-        initiated_at=timezone.now() - timedelta(minutes=1),
+        initiated_at=timezone.now() - timedelta(minutes=11),
     )
     runs = ReconcileRun.objects.count()
     with pytest.raises(CommandError, match="1 of 1 differences remain") as refusal:
