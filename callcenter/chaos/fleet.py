@@ -58,7 +58,7 @@ class Fleet(Stand):
         self.postgres = postgres
         self.redis = redis
         urls = (settings.TELNYX_WEBHOOK_URL, settings.TELNYX_FAILOVER_URL)
-        self._web_urls: dict[int, str] = dict(zip(COPIES, urls, strict=True))
+        self.web_urls: dict[int, str] = dict(zip(COPIES, urls, strict=True))
         self._children: dict[tuple[str, int], Child] = {}
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.fell_over: list[str] = []
@@ -72,7 +72,7 @@ class Fleet(Stand):
                 self._launch(kind, copy)
         for copy in COPIES:
             self._wait(self._children[schedule.WORKER, copy], partial(worker_answers, f"worker{copy}"))
-        for copy, url in self._web_urls.items():
+        for copy, url in self.web_urls.items():
             self._wait(self._children[schedule.WEB, copy], partial(self._web_answers, urljoin(url, "/healthz")))
 
     def tell_telnyx_where_we_are(self) -> None:
@@ -100,7 +100,7 @@ class Fleet(Stand):
         match kind:
             case schedule.WEB:
                 return [
-                    *python, "-m", "gunicorn", "callcenter.wsgi", "--bind", urlsplit(self._web_urls[copy]).netloc,
+                    *python, "-m", "gunicorn", "callcenter.wsgi", "--bind", urlsplit(self.web_urls[copy]).netloc,
                     "--worker-class", "gthread",
                     "--workers", "1", "--threads", "8", "--no-control-socket", "--log-level", "critical",
                 ]  # fmt: skip

@@ -15,6 +15,7 @@ from callcenter.chaos import checker, crowd, mirror, table
 from callcenter.chaos.crowd import Crowd
 from callcenter.chaos.fleet import Fleet
 from callcenter.chaos.schedule import BLACKOUT, Profile, Strike, strikes
+from callcenter.chaos.supervisors import Supervisors
 from callcenter.chaos.table import Line
 from callcenter.chaos.witness import Witness
 from callcenter.demo import house
@@ -57,6 +58,7 @@ class Run:
         *,
         seed: int,
         pace: house.Pace,
+        password: str,
         tell: Callable[[str], None],
         stops_when_caught: bool = False,
     ) -> None:
@@ -68,6 +70,7 @@ class Run:
         self._ring_secs = pace.queue_settings()["ring_secs"]
         self._crowd = Crowd(fleet.simulator)
         self._witness = Witness(fleet.simulator)
+        self._supervisors = Supervisors(fleet.web_urls, password, random.Random(seed), is_attended=self._is_attended)
         self._strikes = strikes(profile, self._rng)
         self._since = timezone.now()
         self._began = time.monotonic()
@@ -98,6 +101,7 @@ class Run:
         alive = self._alive()
         self._tell(f"{self._clock()}  the last fault has been; waiting for the last callers")
         self._until(self._all_have_gone, self._longest_secs())
+        self._supervisors.finish()
         settled_after = self._until(self._is_at_rest, SETTLE_SECS)
         if self._is_caught:
             return [self._violated()]
@@ -160,6 +164,8 @@ class Run:
             self._witness.see()
             with self._database_may_be_away():
                 house.back_to_work(now=timezone.now(), after=timedelta(seconds=BACK_TO_WORK_SECS))
+            with self._database_may_be_away():
+                self._supervisors.act()
         with self._database_may_be_away():
             self._crowd.leave(self._witness.truth.ended)
         if began >= self._next_sample:
@@ -195,8 +201,11 @@ class Run:
 
     # looks ---------------------------------------------------------------------------------------------------
 
+    def _is_attended(self) -> bool:
+        return time.monotonic() > max(self._fleet.down_until + RECOVERY_SECS, self._held_up_until)
+
     def _to_sample(self) -> list[str]:
-        attended = time.monotonic() > max(self._fleet.down_until + RECOVERY_SECS, self._held_up_until)
+        attended = self._is_attended()
         self._samples += 1
         self._unattended += not attended
         chosen = SAMPLED if self._samples % 10 else (*ALWAYS, *ATTENDED)
@@ -295,6 +304,10 @@ class Run:
         )
         yield table.none_of("double-booked", wrongs.double_booked)
         yield table.none_of("double effects", checker.double_effects(commands))
+        yield table.figure("supervisors", self._supervisors.in_words())
+        yield table.none_of("calls taken over by two", self._supervisors.taken_twice)
+        yield table.none_of("strangers let in to listen", self._supervisors.let_in)
+        yield table.none_of("supervisors answered 5xx for no reason", self._supervisors.failed)
         yield table.none_of("acknowledged events not in the inbox", checker.acknowledged_and_lost(deliveries, inbox))
         yield table.none_of("events in the inbox that nobody sent", checker.never_delivered(deliveries, inbox))
         yield table.none_of("forged events accepted", deliveries.forged_and_accepted)

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
 
-from callcenter.chaos import checker, crowd, evidence, mirror, plants, schedule, table
+from callcenter.chaos import checker, crowd, evidence, mirror, plants, schedule, supervisors, table
 from callcenter.chaos.fleet import LastWords
 from callcenter.chaos.run import Revived
 from callcenter.chaos.schedule import PROFILES, Strike, strikes
 from callcenter.chaos.stores import Missing, find_postgres, find_redis, run_as
+from callcenter.chaos.supervisors import Supervisors
 from callcenter.chaos.witness import Deliveries, Hangups, Witness
-from conferences.models import CallLeg
+from callcenter.demo import house
+from conferences.models import CallLeg, SupervisionSession
 from queues.engine import agents
 from queues.models import Offer, Queue
 from tests.conftest import ROOT
@@ -386,6 +390,44 @@ def test_the_indexes_are_taken_away_for_double_bookings_alone() -> None:
     assert Offer.objects.live().filter(agent=anna).count() == 2
     assert Queue.objects.count() == 1
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+# supervisors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_two_supervisors_act_on_one_call_and_a_stranger_hears_nothing(live_server: LiveServer) -> None:
+    password = house.furnish(house.Pace(speed=1, longest_patience_secs=60), now=timezone.now())
+    supervisors.furnish(password)
+    call = scene.talking(Queue.objects.get(name="Support"))
+    webs = {1: f"{live_server.url}/webhooks/telnyx"}
+    bots = Supervisors(webs, password, random.Random(1), is_attended=lambda: True)
+    bots.act()
+    bots.finish()
+    assert {*bots.answers} <= {"monitor", "whisper", "barge"}
+    assert bots.answers.total() == 2
+    assert bots.let_in == bots.failed == bots.taken_twice == []
+    sessions = SupervisionSession.objects.filter(call_id=call.pk)
+    assert sorted(session.supervisor.username for session in sessions) == ["olga", "sam"]
+
+    sessions.update(state=SupervisionSession.State.ACTIVE, active_at=timezone.now())
+    bots = Supervisors(webs, password, random.Random(2), is_attended=lambda: True)
+    bots.act()
+    bots.finish()
+    assert bots.answers == {"take over": 1, "take over refused": 1}
+    assert sessions.filter(took_over_at__isnull=False).count() == 1
+
+
+def test_whoever_hears_what_he_may_not_is_told_of() -> None:
+    bots = Supervisors({1: "http://127.0.0.1:9/"}, "", random.Random(1), is_attended=lambda: True)
+    room = uuid.uuid4()
+    bots.learn(supervisors.STRANGER, "monitor", room, 202)
+    bots.learn("olga", "take_over", room, 202)
+    bots.learn("sam", "take_over", room, 202)
+    bots.learn("sam", "barge", room, 500)
+    bots.finish()
+    assert [len(told) for told in (bots.let_in, bots.taken_twice, bots.failed)] == [1, 1, 1]
+    assert bots.in_words() == "2 take over, 1 barge unanswered"
 
 
 # stores ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from callcenter import stand
 from callcenter.arguments import whole_number
-from callcenter.chaos import evidence, plants, table
+from callcenter.chaos import evidence, plants, supervisors, table
 from callcenter.chaos.fleet import Fleet, LastWords, settled
 from callcenter.chaos.plants import PLANTS
 from callcenter.chaos.run import Run
@@ -131,11 +131,18 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         plants.prepare_database(options["plant"])
         pace = house.Pace(speed=SPEED, longest_patience_secs=profile.patience_secs * 3, wrap_up_secs=WRAP_UP_SECS)
-        house.furnish(pace, now=timezone.now())
+        password = house.furnish(pace, now=timezone.now())
+        supervisors.furnish(password)
         fleet.tell_telnyx_where_we_are()
         fleet.start_all()
         run = Run(
-            fleet, profile, seed=seed, pace=pace, tell=self.stdout.write, stops_when_caught=bool(options["plant"])
+            fleet,
+            profile,
+            seed=seed,
+            pace=pace,
+            password=password,
+            tell=self.stdout.write,
+            stops_when_caught=bool(options["plant"]),
         )
         lines = run.run()
         if options["evidence"]:
