@@ -88,7 +88,8 @@ def run_worker(nudges: "Queue[tuple[str, str]]", stop: Event, tallies: "Queue[Ta
     tally = Tally()
     jobs = _jobs(tally)
     nudge.set_sink(lambda task, ident: _nudge(nudges, task, ident) if task in jobs else None)
-    while not stop.is_set():
+    race = multiprocessing.parent_process()
+    while not stop.is_set() and race is not None and race.is_alive():
         try:
             job = _next(nudges)
             if job is None:

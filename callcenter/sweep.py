@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -186,7 +186,7 @@ class Sweeper:
         self._publish = nudge.Publisher()
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until told to stop. A database that is away is waited for."""
+        """Tick until told to stop. A database that is away is waited for; no error of ours ends the only watch."""
         nudge.set_sink(self._nudged)
         while not stop.is_set():
             began = time.monotonic()
@@ -195,7 +195,7 @@ class Sweeper:
             except AWAY as error:
                 logger.error("sweep interrupted: %s", databases.failure(error))
                 connection.close()
-            except Error:
+            except Exception:
                 logger.exception("sweep interrupted")
                 connection.close()
             stop.wait(max(0.0, TICK_SECS - (time.monotonic() - began)))

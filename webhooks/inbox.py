@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
 LEASE = timedelta(seconds=10)
+# Lost, refused, too slow, or locked: no attempt is spent on it, for the event has done nothing.
+NOT_ITS_FAULT = (OperationalError, InterfaceError)
 
 Handler = Callable[[WebhookEvent, datetime], None]
 
@@ -183,7 +185,9 @@ def _failed(event_pk: int, error: Exception) -> None:
     if event is None:
         return
     said = f"{type(error).__name__}: {error}"[:2000]
-    if event.attempts >= MAX_ATTEMPTS:
+    if isinstance(error, NOT_ITS_FAULT):
+        unapplied.update(attempts=F("attempts") - 1, error=said, not_before=from_now(timedelta(seconds=1)))
+    elif event.attempts >= MAX_ATTEMPTS:
         unapplied.update(status=WebhookEvent.Status.DEAD, error=said)
     else:
         unapplied.update(error=said, not_before=from_now(timedelta(seconds=2 ** (event.attempts - 1))))

@@ -278,6 +278,24 @@ def test_only_who_leads_and_finds_what_is_due_says_that_it_is_swept(sweeper: Swe
 
 
 @pytest.mark.django_db(transaction=True)
+def test_after_an_error_of_our_own_it_goes_on(
+    sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, ticks = threading.Event(), Sweeper.tick
+
+    def fails_once(self: Sweeper) -> None:
+        if not caplog.text:
+            raise KeyError("ours")
+        ticks(self)
+        stop.set()
+
+    monkeypatch.setattr(Sweeper, "tick", fails_once)
+    sweeper.run(stop)
+    assert caplog.text.count("sweep interrupted") == 1
+    assert ready() == 200
+
+
+@pytest.mark.django_db(transaction=True)
 def test_after_an_error_of_the_database_it_goes_on(sweeper: Sweeper, caplog: pytest.LogCaptureFixture) -> None:
     stop, failures = threading.Event(), iter([True, True])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import Error, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 from django.utils import timezone
 
 from conferences.models import CallLeg
@@ -99,6 +99,21 @@ def test_after_five_attempts_it_is_set_aside(handled: Callable[..., None]) -> No
     assert due() == []
     assert not inbox.apply(pk)
     assert row(pk).attempts == 5
+
+
+def test_a_database_that_fails_costs_an_event_no_attempt(handled: Callable[..., None]) -> None:
+    def waits_in_vain(event: WebhookEvent, now: datetime) -> None:
+        raise OperationalError("canceling statement due to lock timeout")
+
+    handled(waits_in_vain)
+    pk = stored()
+    for _ in range(inbox.MAX_ATTEMPTS + 1):
+        assert not inbox.apply(pk)
+        wait_is_over(pk)
+    waiting = row(pk)
+    assert (waiting.status, waiting.attempts) == (Status.NEW, 0)
+    assert "lock timeout" in waiting.error
+    assert due() == [pk]
 
 
 def test_an_event_that_kills_its_process_is_set_aside_too(handled: Callable[..., None]) -> None:
