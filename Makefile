@@ -14,7 +14,7 @@ help:
 	@echo 'make test    the tests                              ARGS="-k settings"'
 	@echo 'make check   format, lint, types, imports, migrations, system checks, API schema'
 	@echo 'make bench   speed and cost, and what routing is worth'
-	@echo 'make chaos   faults and kills, and what came of them  PROFILE=smoke|standard|soak|blackout'
+	@echo 'make chaos   faults and kills, and what came of them  PROFILE=smoke|standard|soak|blackout|recovery'
 
 install: $(INSTALLED)
 

@@ -70,6 +70,16 @@ class Child:
     def pid(self) -> int:
         return self.process.pid
 
+    def freeze(self) -> Callable[[], None]:
+        """Stop it and its children where they are. Returns what lets them go on, if they still live."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+        def thaw() -> None:
+            if self.process.poll() is None:
+                os.killpg(self.pid, signal.SIGCONT)
+
+        return thaw
+
     def describe_end(self) -> str:
         code = self.process.returncode
         if code is not None and code < 0:

@@ -62,9 +62,6 @@ def cut_off(
 _ENDS = frozenset({"calls.hangup", "calls.reject"})
 
 
-def percentiles(secs: Sequence[float]) -> tuple[float, float, float] | None:
-    """p50, p95 and the longest; None of nothing."""
-    if not secs:
-        return None
-    ordered = sorted(secs)
-    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)], ordered[-1]
+def percentile(secs: Sequence[float], share: int) -> float | None:
+    """That which ``share`` % do not exceed; None of nothing."""
+    return sorted(secs)[min(len(secs) - 1, len(secs) * share // 100)] if secs else None

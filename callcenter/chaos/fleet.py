@@ -1,7 +1,5 @@
 """Two webs, two workers, two sweepers: started as in production, struck by the schedule, started again."""
 
-import os
-import signal
 import sys
 import time
 from collections import deque
@@ -119,10 +117,12 @@ class Fleet(Stand):
             case schedule.WORKER | schedule.WEB | schedule.SWEEP:
                 self._kill(blow.kind, blow.copy, blow.down_secs)
             case schedule.FREEZE:
-                self._freeze(self._children[schedule.WORKER, blow.copy], blow.down_secs)
+                self._after(blow.down_secs, self._children[schedule.WORKER, blow.copy].freeze())
             case schedule.REDIS:
                 self.redis.crash()
                 self._after(blow.down_secs, self.redis.start)
+            case schedule.REDIS_FREEZE:
+                self._after(blow.down_secs, self.redis.freeze())
             case schedule.FLUSH:
                 self.redis.flush()
             case schedule.POSTGRES:
@@ -157,15 +157,6 @@ class Fleet(Stand):
         if child is not None:
             self._processes.end(child)
             self._after(down_secs, lambda: self._launch(kind, copy))
-
-    def _freeze(self, child: Child, secs: float) -> None:
-        os.killpg(child.pid, signal.SIGSTOP)
-
-        def thaw() -> None:
-            if child.process.poll() is None:
-                os.killpg(child.pid, signal.SIGCONT)
-
-        self._after(secs, thaw)
 
     def _after(self, secs: float, action: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + secs, action))

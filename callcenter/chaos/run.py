@@ -391,6 +391,7 @@ def _until_offered() -> Iterator[timedelta]:
 
 
 def _spread(what: str, took: Collection[timedelta] | Iterator[timedelta]) -> Line:
-    found = checker.percentiles([duration.total_seconds() for duration in took])
-    told = "none" if found is None else "p50 {:.2f} s, p95 {:.2f} s, longest {:.2f} s".format(*found)
+    secs = [duration.total_seconds() for duration in took]
+    found = [at for share in (50, 95, 100) if (at := checker.percentile(secs, share)) is not None]
+    told = "p50 {:.2f} s, p95 {:.2f} s, longest {:.2f} s".format(*found) if found else "none"
     return table.figure(what, told)

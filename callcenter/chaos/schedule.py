@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 # What can be done to a process or a store, and what it is done to.
-WORKER, WEB, SWEEP, REDIS, FLUSH, POSTGRES, FREEZE, BLACKOUT = (
+WORKER, WEB, SWEEP, REDIS, REDIS_FREEZE, FLUSH, POSTGRES, FREEZE, BLACKOUT = (
     "worker",
     "web",
     "sweep",
     "redis",
+    "redis_freeze",
     "flush",
     "postgres",
     "freeze",
@@ -124,6 +125,7 @@ class Strike:
             WEB: f"web {self.copy} killed",
             SWEEP: f"sweeper {self.copy} killed",
             REDIS: f"Redis killed, for {self.down_secs:.1f} s",
+            REDIS_FREEZE: f"Redis frozen for {self.down_secs:.0f} s",
             FLUSH: "Redis emptied",
             POSTGRES: f"Postgres stopped at once, for {self.down_secs:.1f} s",
             FREEZE: f"worker {self.copy} frozen for {self.down_secs:.0f} s",

@@ -159,6 +159,11 @@ class Redis:
             self._processes.end(self._child)
             self._child = None
 
+    def freeze(self) -> Callable[[], None]:
+        """It takes connections, and says nothing. Returns what thaws it."""
+        assert self._child is not None, "not started"  # noqa: S101
+        return self._child.freeze()
+
     def flush(self) -> None:
         """Forget every message."""
         with redis.Redis.from_url(self._url, socket_connect_timeout=2, socket_timeout=5) as client:

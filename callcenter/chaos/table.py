@@ -28,8 +28,8 @@ def equal(what: str, wanted: int, found: int) -> Line:
 
 def within(what: str, secs: float, found: float | None) -> Line:
     """``found`` None: it never was."""
-    told = "never" if found is None else f"{found:.1f} s"
-    return Line(what=what, wanted=f"<= {secs:.0f} s", found=told, is_right=found is not None and found <= secs)
+    told = "never" if found is None else f"{found:.1f} s" if secs >= 1 else f"{found:.2f} s"
+    return Line(what=what, wanted=f"<= {secs:g} s", found=told, is_right=found is not None and found <= secs)
 
 
 def none_but_late(what: str, secs: float, found: float | None, left: Collection[str]) -> Line:

@@ -225,7 +225,7 @@ class Delivery:
             # A receiver inside this process may raise anything; the parcel then simply has no answer.
             logger.exception("Delivery failed, event_type=%s", parcel.event.event_type)
             with self.world.step():
-                self._settle(parcel, "", None, "exception")
+                self._settle(parcel, "", None, "exception", took_secs=0.0)
         finally:
             with self.world.lock:
                 self._in_flight -= 1
@@ -236,12 +236,13 @@ class Delivery:
         url, body, headers = self._compose(parcel)
         error = ""
         status: int | None = None
+        began = time.monotonic()
         try:
             status = self.post(url, body, headers)
         except (OSError, httpx.TransportError) as failed:
             error = type(failed).__name__
         with self.world.step():
-            self._settle(parcel, url, status, error)
+            self._settle(parcel, url, status, error, took_secs=time.monotonic() - began)
 
     def _compose(self, parcel: Parcel) -> tuple[str, bytes, dict[str, str]]:
         url = self._url(parcel)
@@ -267,7 +268,7 @@ class Delivery:
             return str(application["webhook_event_failover_url"])
         return parcel.event.url or str(application["webhook_event_url"])
 
-    def _settle(self, parcel: Parcel, url: str, status: int | None, error: str) -> None:
+    def _settle(self, parcel: Parcel, url: str, status: int | None, error: str, *, took_secs: float) -> None:
         """Delivered, to be tried again, or given up. A failure goes to the failover URL at once, if there is one."""
         if parcel not in self._current:
             return
@@ -276,6 +277,7 @@ class Delivery:
             "url": url,
             "status": status,
             "at": iso_millis(self.world.now),
+            "took_secs": round(took_secs, 4),
         }
         parcel.attempts.append(attempt | ({"error": error} if error else {}))
         failover = self.world.application["webhook_event_failover_url"]

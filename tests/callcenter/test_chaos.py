@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from callcenter.chaos import checker, crowd, evidence, mirror, plants, schedule, supervisors, table
+from callcenter.chaos import checker, crowd, evidence, mirror, plants, recovery, schedule, supervisors, table
 from callcenter.chaos.fleet import LastWords
 from callcenter.chaos.run import Revived
 from callcenter.chaos.schedule import PROFILES, Strike, strikes
@@ -28,9 +29,10 @@ from callcenter.chaos.witness import Deliveries, Hangups, Witness
 from callcenter.demo import house
 from conferences.models import CallLeg, SupervisionSession
 from queues.engine import agents
-from queues.models import Offer, Queue
+from queues.models import Offer, Queue, QueueEntry
 from tests.conftest import ROOT
 from tests.queues import scene
+from webhooks.models import Command
 
 # schedule ----------------------------------------------------------------------------------------------------
 
@@ -239,9 +241,10 @@ def test_a_caller_whom_neither_he_nor_we_hung_up_was_cut_off() -> None:
     assert found == ["caller cut was cut off at noon"]
 
 
-def test_percentiles() -> None:
-    assert checker.percentiles([]) is None
-    assert checker.percentiles([float(each) for each in range(100, 0, -1)]) == (51.0, 96.0, 100.0)
+def test_percentile() -> None:
+    assert checker.percentile([], 50) is None
+    secs = [float(each) for each in range(100, 0, -1)]
+    assert [checker.percentile(secs, share) for share in (50, 95, 100)] == [51.0, 96.0, 100.0]
 
 
 TOLD: dict[str, dict[str, Any]] = {
@@ -390,6 +393,36 @@ def test_the_indexes_are_taken_away_for_double_bookings_alone() -> None:
     assert Offer.objects.live().filter(agent=anna).count() == 2
     assert Queue.objects.count() == 1
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+# recovery ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_wait_for_a_dial_begins_once_agent_and_caller_are_there() -> None:
+    line, now = scene.queue(), timezone.now()
+    for number, (free_secs, dialled_secs) in enumerate([(5, 2.0), (30, 1.0), (1, None)]):
+        call = scene.waiting(line, name=f"caller {number}")
+        entry = call.entries.get()
+        QueueEntry.objects.filter(pk=entry.pk).update(entered_at=now - timedelta(seconds=10))
+        offer = Offer.objects.create(
+            call=call,
+            entry=entry,
+            agent=scene.agent(f"agent {number}"),
+            offered_at=now,
+            agent_available_since=now - timedelta(seconds=free_secs),
+        )
+        sent = None if dialled_secs is None else now + timedelta(seconds=dialled_secs)
+        Command.objects.create(
+            kind="dial_agent",
+            dedupe_key=str(offer.pk),
+            operation="calls.dial",
+            subject_id=offer.pk,
+            created_at=now,
+            first_sent_at=sent,
+        )
+    assert recovery._until_dialled(now, now) == [7.0, 11.0]
+    assert recovery._until_dialled(now + timedelta(seconds=1), now + timedelta(seconds=2)) == []
 
 
 # supervisors -------------------------------------------------------------------------------------------------

@@ -161,3 +161,21 @@ def test_a_child_that_was_killed_on_purpose_takes_its_own_with_it_and_is_no_news
         processes.end(child)
         assert eventually(lambda: not runs(child.pid) and not runs(grandchild))
         assert processes.ended(timeout=0.2) is None
+
+
+def test_a_frozen_child_stands_still_and_goes_on_when_thawed(lines: list[str]) -> None:
+    ticks = "import time\nfor n in range(1000): print(n, flush=True); time.sleep(0.02)"
+    with Processes(write=lines.append, folder=ROOT) as processes:
+        child = processes.start("ticks", sys.executable, "-c", ticks)
+        assert eventually(lambda: lines)
+        thaw = child.freeze()
+        assert eventually(lambda: _stands_still(lines))
+        thaw()
+        said = len(lines)
+        assert eventually(lambda: len(lines) > said)
+
+
+def _stands_still(lines: list[str]) -> bool:
+    before = len(lines)
+    time.sleep(0.2)
+    return len(lines) == before

@@ -22,6 +22,7 @@ from callcenter.arguments import whole_number
 from callcenter.chaos import evidence, plants, supervisors, table
 from callcenter.chaos.fleet import Fleet, LastWords, settled
 from callcenter.chaos.plants import PLANTS
+from callcenter.chaos.recovery import Recovery
 from callcenter.chaos.run import Run
 from callcenter.chaos.schedule import PROFILES, Profile
 from callcenter.chaos.stores import Postgres, Redis, find_postgres, find_redis, run_as
@@ -33,6 +34,8 @@ from callcenter.processes import Processes, Stopped, any_port, signals_raise
 FOLDER = "callcenter-chaos-"
 # The house's seconds are a twentieth of life's: rings of 5 s, nearly no wrap-up.
 SPEED, WRAP_UP_SECS = 20, 1
+# Not a crowd but one fault after the other, each with the seconds it took to heal.
+RECOVERY = "recovery"
 
 
 class Command(BaseCommand):
@@ -44,7 +47,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--profile", choices=PROFILES, default="smoke", help="how many calls, faults and kills (default smoke)")
+        add("--profile", choices=[*PROFILES, RECOVERY], default="smoke", help="which calls, faults and kills")
         add("--calls", type=whole_number(8, 100_000), metavar="N", help="so many calls, with kills in proportion")
         add("--seed", type=whole_number(0, 2**31), metavar="N", help="the same callers, phones, faults and kills again")
         add(
@@ -118,10 +121,12 @@ class Command(BaseCommand):
         )
 
     def _on(self, fleet: Fleet, options: dict[str, Any]) -> list[table.Line]:
-        profile = _profile(options)
+        recovery = options["profile"] == RECOVERY
+        profile = PROFILES["smoke"] if recovery else _profile(options)
         seed = random.randrange(10_000) if options["seed"] is None else options["seed"]
         planted = f", planted: {options['plant']}" if options["plant"] else ""
-        self.stdout.write(f"Profile {profile.name}, {profile.calls} calls, seed {seed}{planted}")
+        crowd = "" if recovery else f", {profile.calls} calls"
+        self.stdout.write(f"Profile {options['profile']}{crowd}, seed {seed}{planted}")
         fleet.postgres.create()
         fleet.postgres.start()
         fleet.redis.start()
@@ -130,11 +135,14 @@ class Command(BaseCommand):
         fleet.redis.wait()
         call_command("migrate", verbosity=0, interactive=False)
         plants.prepare_database(options["plant"])
-        pace = house.Pace(speed=SPEED, longest_patience_secs=profile.patience_secs * 3, wrap_up_secs=WRAP_UP_SECS)
+        speed = 1 if recovery else SPEED
+        pace = house.Pace(speed=speed, longest_patience_secs=profile.patience_secs * 3, wrap_up_secs=WRAP_UP_SECS)
         password = house.furnish(pace, now=timezone.now())
         supervisors.furnish(password)
         fleet.tell_telnyx_where_we_are()
         fleet.start_all()
+        if recovery:
+            return Recovery(fleet, ring_secs=pace.queue_settings()["ring_secs"], tell=self.stdout.write).run()
         run = Run(
             fleet,
             profile,
