@@ -370,7 +370,7 @@ def test_every_fault_finds_the_place_it_is_planted_in(name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _python(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def _python(*command: str, timeout_secs: float = 60, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
@@ -378,7 +378,7 @@ def _python(*command: str, **environment: str) -> "subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout_secs,
     )
 
 
@@ -481,7 +481,7 @@ def test_a_small_run_finds_nothing_wrong() -> None:
         find_postgres(), find_redis(), run_as()
     except Missing as missing:
         pytest.skip(str(missing))
-    done = _python("manage.py", "chaos", "--profile", "smoke", "--calls", "40", "--seed", "4")
+    done = _python("manage.py", "chaos", "--profile", "smoke", "--calls", "40", "--seed", "4", timeout_secs=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WRONG" not in done.stdout
     assert "worker 1 killed" in done.stdout or "worker 2 killed" in done.stdout
