@@ -20,7 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the database runs on both backends; what means something on Postgres only, there only."""
+    """Whatever uses the database runs on both backends; what means something on Postgres only, there only.
+
+    What takes minutes goes first: at the end one process would work on it while the others have nothing left.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
     skip = pytest.mark.skip(reason="means something on Postgres only: name one in DATABASE_URL")
     for item in items:
