@@ -32,15 +32,13 @@ SETTLE_SECS = 60.0
 ADOPT_SECS = 30.0
 # What a kill may hold up and for how long: RELIABILITY §9, "the same call progresses within 15 s".
 RECOVERY_SECS = 15.0
-# A look of ours that takes longer has been held up by the machine, and so has whoever is to see to things.
-HELD_UP_SECS = 1.0
 LONGEST_GAP_SECS = 8.0
 BACKLOG = 8  # events and commands that wait to be dealt with
 BACK_TO_WORK_SECS = 5.0
 
 # True at any instant, whatever is down.
 ALWAYS = ("I1", "I2", "I6", "I9", "I11", "I12", "I13", "I15", "I16")
-# Somebody has to be there to see to it, and to get a turn: they count from RECOVERY_SECS after a kill on.
+# Somebody has to be there to see to it, and to get a turn on a busy machine: what lasts for RECOVERY_SECS counts.
 ATTENDED = ("I3", "I4", "I5")
 SAMPLED = ("I1", "I2", "I3", "I4", "I5", "I6")  # every SAMPLE_SECS; the rest every tenth time
 
@@ -75,10 +73,10 @@ class Run:
         self._since = timezone.now()
         self._began = time.monotonic()
         self._next_sample = self._next_look = 0.0
-        self._samples = self._unattended = 0
-        self._held_up_until = 0.0
+        self._samples = 0
         self._violations: dict[str, None] = {}
         self._revived = Revived()
+        self._lasting = Lasting(RECOVERY_SECS)
         self._struck: Counter[str] = Counter()
         self._excused: set[str] = set()
         self._adopted_after: float | None = None
@@ -105,7 +103,7 @@ class Run:
         settled_after = self._until(self._is_at_rest, SETTLE_SECS)
         if self._is_caught:
             return [self._violated()]
-        self._sample(list(INVARIANTS))
+        self._note(violations(timezone.now(), of=INVARIANTS))
         self._witness.see()
         compared = table.none_but_late("mirror equal after the last fault", SETTLE_SECS, equal_after, differed)
         at_rest = table.within("at rest after the last call", SETTLE_SECS, settled_after)
@@ -171,10 +169,7 @@ class Run:
         if began >= self._next_sample:
             self._next_sample = began + SAMPLE_SECS
             self._sample(self._to_sample())
-        took = time.monotonic() - began
-        if took > HELD_UP_SECS:
-            self._held_up_until = began + took + RECOVERY_SECS
-        time.sleep(max(0.0, TICK_SECS - took))
+        time.sleep(max(0.0, TICK_SECS - (time.monotonic() - began)))
 
     def _until(self, true: Callable[[], bool], secs: float) -> float | None:
         """After how many seconds it was so, or None if it was not within ``secs``."""
@@ -202,21 +197,26 @@ class Run:
     # looks ---------------------------------------------------------------------------------------------------
 
     def _is_attended(self) -> bool:
-        return time.monotonic() > max(self._fleet.down_until + RECOVERY_SECS, self._held_up_until)
+        """Nothing of ours is down, or has just come back."""
+        return time.monotonic() > self._fleet.down_until + RECOVERY_SECS
 
-    def _to_sample(self) -> list[str]:
-        attended = self._is_attended()
+    def _to_sample(self) -> tuple[str, ...]:
         self._samples += 1
-        self._unattended += not attended
-        chosen = SAMPLED if self._samples % 10 else (*ALWAYS, *ATTENDED)
-        return [name for name in chosen if name in ALWAYS or attended]
+        return SAMPLED if self._samples % 10 else (*ALWAYS, *ATTENDED)
 
     def _sample(self, which: Collection[str]) -> None:
+        """Those in ``ATTENDED`` count once they have lasted, the others at once."""
         with self._database_may_be_away():
-            for line in (*violations(timezone.now(), of=which), *self._revived.look()):
-                if line not in self._violations:
-                    self._violations[line] = None
-                    self._tell(f"{self._clock()}  violated: {line}")
+            now, at = timezone.now(), time.monotonic()
+            at_once = violations(now, of=[name for name in which if name not in ATTENDED])
+            waits = [] if at < self._fleet.down_until else violations(now, of=ATTENDED)
+            self._note([*at_once, *self._lasting.of(waits, at), *self._revived.look()])
+
+    def _note(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if line not in self._violations:
+                self._violations[line] = None
+                self._tell(f"{self._clock()}  violated: {line}")
 
     def _alive(self) -> int:
         return len(self._crowd.placed) - len(self._witness.truth.ended.intersection(self._crowd.placed))
@@ -318,7 +318,6 @@ class Run:
         yield at_rest
         yield self._violated()
         yield table.none_of("processes that ended by themselves", self._fleet.fell_over)
-        yield table.figure("samples without I3, I4 and I5: after a kill, or held up", str(self._unattended))
         yield table.figure("callers there when the mirror was equal", str(alive))
         yield from _figures()
         yield table.figure("took", f"{time.monotonic() - self._began:.0f} s")
@@ -339,6 +338,19 @@ class Run:
             for command in self._witness.commands
             if command["operation"] == "calls.dial" and since < datetime.fromisoformat(command["at"]) < until
         ]
+
+
+class Lasting:
+    """What is no fault before it has been so for ``secs`` on end."""
+
+    def __init__(self, secs: float) -> None:
+        self._secs = secs
+        self._since: dict[str, float] = {}
+
+    def of(self, lines: Iterable[str], at: float) -> list[str]:
+        """Those of them, seen now, that have been seen at every look for that long. ``at``: seconds of any clock."""
+        self._since = {line: self._since.get(line, at) for line in lines}
+        return [line for line, since in self._since.items() if at - since >= self._secs]
 
 
 class Revived:

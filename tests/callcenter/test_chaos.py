@@ -21,7 +21,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from callcenter.chaos import checker, crowd, evidence, mirror, plants, recovery, schedule, supervisors, table
 from callcenter.chaos.fleet import LastWords
-from callcenter.chaos.run import Revived
+from callcenter.chaos.run import Lasting, Revived
 from callcenter.chaos.schedule import PROFILES, Strike, strikes
 from callcenter.chaos.stores import Missing, find_postgres, find_redis, run_as
 from callcenter.chaos.supervisors import Supervisors
@@ -393,6 +393,15 @@ def test_the_indexes_are_taken_away_for_double_bookings_alone() -> None:
     assert Offer.objects.live().filter(agent=anna).count() == 2
     assert Queue.objects.count() == 1
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+def test_what_nobody_has_seen_to_counts_once_it_has_lasted() -> None:
+    lasting = Lasting(15)
+    assert lasting.of(["late", "later"], 100.0) == []
+    assert lasting.of(["late"], 110.0) == []
+    assert lasting.of(["late", "later"], 115.0) == ["late"]
+    assert lasting.of([], 116.0) == []
+    assert lasting.of(["late"], 117.0) == []
 
 
 # recovery ----------------------------------------------------------------------------------------------------
