@@ -14,6 +14,8 @@ from queues.models import Agent, Offer, Queue
 State = Agent.State
 
 COOL_DOWN = timedelta(seconds=10)  # after a reject, a miss or a failed leg
+# A phone that is being hung up must not ring for the next caller: as long as we wait to hear that it is quiet.
+LINE_CLEARS = timedelta(seconds=10)
 MISSES_ALLOWED = 1
 DEVICE_FAILURES_ALLOWED = 3
 
@@ -62,13 +64,13 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
     }
     match offer.state:
         case Offer.State.ENDED:
-            handled = {"last_handled_end": offer.ended_at, "misses": 0, "device_failures": 0}
+            handled = {"last_handled_end": offer.ended_at, "misses": 0, "device_failures": 0} | _until_quiet(offer)
             if queue.wrap_up_secs:
                 until = now + timedelta(seconds=queue.wrap_up_secs)
                 return handled | {"state": State.WRAP_UP, "reason": "", "wrap_up_until": until}
             return handled | {"state": State.AVAILABLE, "reason": "", "available_since": now}
-        case Offer.State.EXPIRED if offer.won_at is not None:
-            return restored  # he had answered: it was we who did not bring them together in time
+        case _ if _was_taken_back(offer):
+            return restored | _until_quiet(offer)  # as if it had not been
         case Offer.State.DECLINED | Offer.State.EXPIRED:
             return restored | {"ready_at": now + COOL_DOWN}
         case Offer.State.TIMED_OUT:
@@ -79,9 +81,33 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
             if agent.device_failures + 1 >= DEVICE_FAILURES_ALLOWED:
                 return {"state": State.NOT_READY, "reason": "connection_lost", "device_failures": 0}
             return restored | {"ready_at": now + COOL_DOWN, "device_failures": agent.device_failures + 1}
-        case Offer.State.RESCINDED if offer.end_reason == NOT_DIALLED:
-            return restored | {"ready_at": now + COOL_DOWN}  # his phone is not to blame, and Telnyx needs a pause
-    return restored  # the caller left, or the offer was taken back: as if it had not been
+    return restored | {"ready_at": now + COOL_DOWN}  # not dialled: his phone is not to blame, and Telnyx needs a pause
+
+
+def _was_taken_back(offer: Offer) -> bool:
+    """Ended by others than its agent: the caller left, another won, or we did not bring the two together in time."""
+    match offer.state:
+        case Offer.State.EXPIRED:
+            return offer.won_at is not None
+        case Offer.State.RESCINDED:
+            return offer.end_reason != NOT_DIALLED
+    return offer.state in (Offer.State.CALLER_LEFT, Offer.State.SUPERSEDED)
+
+
+def _until_quiet(offer: Offer) -> dict[str, Any]:
+    """Nobody is on two calls: an agent whose phone is still up from this one has no other yet."""
+    if offer.leg is None or offer.leg.hangup_at is not None or offer.ended_at is None:
+        return {}
+    return {"ready_at": offer.ended_at + LINE_CLEARS}
+
+
+def line_cleared(offer: Offer) -> bool:
+    """The phone is quiet, and its agent waits for nothing else. True if this told him so."""
+    ends_so = offer.state == Offer.State.ENDED or _was_taken_back(offer)
+    if offer.leg is None or offer.leg.hangup_at is None or offer.ended_at is None or not ends_so:
+        return False
+    waits = Agent.objects.filter(pk=offer.agent_id, ready_at=offer.ended_at + LINE_CLEARS)
+    return waits.update(ready_at=None) == 1
 
 
 def wrapped_up(agent_id: uuid.UUID, *, now: datetime, due: bool = False) -> bool:

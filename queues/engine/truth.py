@@ -262,7 +262,8 @@ class Truth(Case):
                 agents.busy(offer, now=self.now)
             elif not offer.is_live:
                 dropped = offer.ended_at is not None and self._was_dropped(offer, offer.ended_at)
-                if agents.release(offer, offer.entry.queue, dropped=dropped, now=self.now):
+                released = agents.release(offer, offer.entry.queue, dropped=dropped, now=self.now)
+                if released or (not dropped and agents.line_cleared(offer)):
                     nudge("queues.agent_freed", offer.agent_id)
 
 

@@ -150,3 +150,31 @@ def test_when_the_caller_hangs_up_every_leg_is_down_within_five_seconds(house: h
 def test_every_moment_of_a_call_is_in_the_table() -> None:
     """As the issue lists them."""
     assert len(MOMENTS) == 9
+
+
+@pytest.mark.parametrize("is_told", [pytest.param(True, id="hung up late"), pytest.param(False, id="never heard of")])
+@pytest.mark.parametrize(
+    ("habit", "state", "end"),
+    [("no_answer", Offer.State.RINGING, Offer.State.CALLER_LEFT), ("answer", Offer.State.CONNECTED, Offer.State.ENDED)],
+)
+def test_nobody_is_rung_while_his_phone_may_be_up_from_the_call_before(
+    house: h.House, is_told: bool, habit: str, state: str, end: str
+) -> None:
+    """The caller goes; the next waits until the agent's phone is known to be quiet, or ten seconds."""
+    anna = h.agent("anna", h.queue(greeting_text="", wrap_up_secs=0))
+    floor = Floor(house, anna)
+    floor.phone(on_ring=habit)
+    first = floor.until(state)
+    leg = Offer.objects.get().leg
+    assert leg is not None
+    gate = house.sim("POST", "gates", {"event_type": "call.hangup", "leg": leg.call_control_id})["id"]
+    house.hang_up(first.leg)
+    house.until(lambda: Offer.objects.filter(state=end).exists())
+    began = house.now
+    house.ring()
+    house.advance(3)
+    assert not Offer.objects.live().exists()
+    if is_told:
+        house.sim("DELETE", f"gates/{gate}")
+    house.until(lambda: Offer.objects.count() == 2, within=10)
+    assert (house.now - began).total_seconds() == pytest.approx(3 if is_told else 11, abs=1)
