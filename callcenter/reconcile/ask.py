@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from webhooks.telnyx.records import (
     Participant,
     Queue,
     QueueCall,
+    Recording,
 )
 from webhooks.telnyx.resource import LARGEST_PAGE
 
@@ -154,6 +155,12 @@ class Line:
         except NotFound:  # empty queues are cleared away
             return []
 
+    def recordings(self, *, since: datetime) -> list[Recording]:
+        """Those of our connection that ended since then."""
+        after = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        connection = settings.TELNYX_CONNECTION_ID
+        return self._each(lambda: self._client.recordings.list(connection_id=connection, end_time_gte=after))
+
     def is_queued(self, queue_name: str, call_control_id: str) -> bool:
         try:
             waiting = self._ask(lambda: self._client.queues.retrieve_call(queue_name, call_control_id))
@@ -188,6 +195,7 @@ class Snapshot:
     ended_conferences: frozenset[str] = frozenset()
     queues: Mapping[str, Queue] = field(default_factory=dict)
     queued: Mapping[str, tuple[str, QueueCall]] = field(default_factory=dict)
+    recordings: tuple[Recording, ...] = ()
 
     def has_answered(self, call_control_id: str) -> bool:
         """Nothing that has not been answered is in a queue or a conference."""
@@ -198,8 +206,10 @@ class Snapshot:
         )
 
 
-def everything(line: Line, *, now: datetime) -> Snapshot:
-    """All pages of everything. Raises TelnyxError: half a snapshot is none."""
+def everything(line: Line, *, now: datetime, recorded_since: datetime) -> Snapshot:
+    """All pages of everything that lives, and of what has been recorded since. Raises TelnyxError: half a snapshot is
+    none.
+    """
     version = _newest_command()
     legs = line.legs()
     conferences = line.conferences()
@@ -214,6 +224,7 @@ def everything(line: Line, *, now: datetime) -> Snapshot:
         participants={ident: line.participants(ident) for ident in conferences},
         queues=queues,
         queued={call.call_control_id: (name, call) for name, call in waiting if call.is_alive is not False},
+        recordings=tuple(line.recordings(since=recorded_since)),
     )
 
 

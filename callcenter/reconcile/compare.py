@@ -15,7 +15,7 @@ from django.db.models import DateTimeField, Q
 
 from callcenter.reconcile.ask import Snapshot
 from callcenter.reconcile.findings import Absent, Finding, HangUp, Note, Remove, Tell, event_of, subject_of
-from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
+from conferences.models import CallLeg, Conference, Participant, Recording, Role, SupervisionSession
 from queues import services
 from queues.models import Offer
 from webhooks import references
@@ -31,6 +31,17 @@ _INSTANTS = [
     for field in CallLeg._meta.concrete_fields
     if isinstance(field, DateTimeField) and field.attname != "suspected_at"
 ]
+
+
+_TOLD_OF_RECORDINGS = (
+    "call_control_id",
+    "call_session_id",
+    "connection_id",
+    "conference_id",
+    "channels",
+    "recording_started_at",
+    "recording_ended_at",
+)
 
 
 def heard_at(leg: CallLeg) -> datetime | None:
@@ -134,6 +145,26 @@ class Comparison:
             leg = self.live.get(ident)
             if leg is not None and leg.state != "queued":
                 yield subject_of("queued", ident), partial(self._in_queue, leg, name, call)
+
+        yield "recordings", self._recorded
+
+    def _recorded(self) -> Iterator[Finding]:
+        """Telnyx tells once that a conference's recording is there; who was not told has no other way to it."""
+        found = {each.id: each for each in self.snapshot.recordings if each.conference_id}
+        known = set(Recording.objects.filter(recording_id__in=found).values_list("recording_id", flat=True))
+        for ident in found.keys() - known:
+            recording = found[ident]
+            ended_at = parse_instant(recording.recording_ended_at)
+            if ended_at is None or self._is_news(ended_at):
+                continue
+            payload = {name: getattr(recording, name) for name in _TOLD_OF_RECORDINGS}
+            payload |= {"recording_id": ident, "recording_urls": asdict(recording.download_urls)}
+            event = event_of("conference.recording.saved", ended_at, payload, ident)
+            yield Finding(
+                kind="recording_missed",
+                detail=f"recording {ident} is there, and nobody told us",
+                remedies=(Tell(event=event),),
+            )
 
     def weighed(self) -> Iterator[tuple[str, Finding]]:
         """What one list alone is not believed, as lists may lag: each with what to remember it by."""

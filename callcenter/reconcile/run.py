@@ -44,6 +44,8 @@ SILENCE = timedelta(seconds=120)
 SILENT_AT_ONCE = 20  # a run looks at no more of them closely
 LEFT_UNFINISHED = timedelta(seconds=120)
 RENEWED_EVERY = timedelta(seconds=5)
+FIRST_RECORDINGS = timedelta(days=1)
+RECORDINGS_AGAIN = timedelta(minutes=2)
 START = "start"
 CLEAN_RUNS_KEPT = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=30)
@@ -178,6 +180,13 @@ def _silent(now: datetime) -> list[str]:
     return [subjects[subject] for subject in sorted(due, key=ages.__getitem__)]
 
 
+def _recorded_since(now: datetime) -> datetime:
+    """What ended before the last comparison is known, or was on its way."""
+    done = ReconcileRun.objects.filter(kind=Kind.FULL, state=State.DONE, started_at__isnull=False)
+    last = done.order_by("-started_at").values_list("started_at", flat=True).first()
+    return (last or now - FIRST_RECORDINGS) - RECORDINGS_AGAIN
+
+
 # runs --------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +205,8 @@ def full(line: Line, *, now: datetime, reason: str = "", say: Say | None = None)
             return last
     run = _begin(Kind.FULL, now, reason=reason)
     suspects = _Suspects(now, silent=True)
-    if _carry_out(run, line, lambda: ask.everything(line, now=now), suspects, say=say, now=now):
+    everything = partial(ask.everything, line, now=now, recorded_since=_recorded_since(now))
+    if _carry_out(run, line, everything, suspects, say=say, now=now):
         _forget(now)
         _finish(run, now)
     return run
@@ -226,12 +236,13 @@ def look(line: Line, *, now: datetime, say: Say | None = None) -> ReconcileRun |
 
 def drift(line: Line, *, clock: Callable[[], datetime], wait: Callable[[float], None]) -> list[Finding]:
     """What a run would find and mend, by two looks; no row is written. Raises TelnyxError."""
-    first = Round(ask.everything(line, now=clock()))
+    since = _recorded_since(clock())
+    first = Round(ask.everything(line, now=clock(), recorded_since=since))
     first.go(line, doubts={}, suspects=_Suspects(clock(), silent=True))
     if not first.missed:
         return first.findings
     wait(SECOND_LOOK.total_seconds())
-    second = Round(ask.everything(line, now=clock()))
+    second = Round(ask.everything(line, now=clock(), recorded_since=since))
     doubts = dict.fromkeys(first.missed, second.snapshot.started_at - SECOND_LOOK)
     second.go(line, doubts=doubts, suspects=_Suspects(clock(), silent=True))
     return second.findings

@@ -15,7 +15,7 @@ from callcenter.reconcile.findings import Finding, HangUp
 from callcenter.reconcile.mend import mend
 from callcenter.simulator import resources
 from conferences import services as mirror
-from conferences.models import CallLeg, Participant
+from conferences.models import CallLeg, Participant, Recording
 from queues import supervision
 from queues.models import Agent, Call, Offer, QueueEntry
 from tests.journeys import house as h
@@ -581,3 +581,22 @@ def test_on_a_healthy_day_there_is_nothing_to_correct(house: h.House, confirm: s
             house.hang_up(talking.call.leg)
     assert is_over(first) or is_over(second)
     house.check()
+
+
+def test_a_recording_of_which_nobody_told_us_is_found(house: h.House) -> None:
+    """And one of which Telnyx did tell is not found again."""
+    anna = h.agent("anna", h.queue(record="always", wrap_up_secs=0))
+    house.phone(anna.address, on_ring="answer", after_secs=1)
+    for is_told in (True, False):
+        call = house.ring(talk_secs=10)
+        house.until(lambda call=call: talks(call))
+        if not is_told:
+            drop(house, "conference.recording.saved")
+        house.until(lambda call=call: is_over(call))
+    house.until(lambda: Recording.objects.count() == 2, within=HEALED_WITHIN)
+    assert corrected("recording_missed") == ["recording_missed"]
+    told, found = Recording.objects.order_by("recording_started_at")
+    same = ("source", "channels", "call_leg_id")
+    assert [getattr(found, name) for name in same] == [getattr(told, name) for name in same]
+    assert found.call_id == call.pk
+    assert found.recording_urls
