@@ -437,7 +437,7 @@ def test_the_wait_for_a_dial_begins_once_agent_and_caller_are_there() -> None:
 # supervisors -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_two_supervisors_act_on_one_call_and_a_stranger_hears_nothing(live_server: LiveServer) -> None:
     password = house.furnish(house.Pace(speed=1, longest_patience_secs=60), now=timezone.now())
     supervisors.furnish(password)
