@@ -16,6 +16,9 @@ from callcenter.processes import LOOPBACK, Child, Processes
 from callcenter.stand import Plan, Stand, StandError, worker_answers
 
 LAST_WORDS = 8  # lines
+# For so long after Redis was struck a worker may end: kombu loses its connection's address now and then as it connects
+# again, which Celery takes for the end (exit code 1). What watches over processes starts it again.
+CELERY_MAY_END_SECS = 30.0
 COPIES = range(1, schedule.COPIES + 1)
 
 
@@ -60,6 +63,8 @@ class Fleet(Stand):
         self._children: dict[tuple[str, int], Child] = {}
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.fell_over: list[str] = []
+        self.ended_by_celery: list[str] = []
+        self._redis_struck_at = -CELERY_MAY_END_SECS
         self.down_until = 0.0
 
     # start ---------------------------------------------------------------------------------------------------
@@ -132,6 +137,8 @@ class Fleet(Stand):
                 for kind, copy in list(self._children):
                     self._kill(kind, copy, blow.down_secs)
         self.down_until = max(self.down_until, time.monotonic() + blow.down_secs)
+        if blow.kind in (schedule.REDIS, schedule.REDIS_FREEZE, schedule.FLUSH):
+            self._redis_struck_at = time.monotonic()
 
     def repair(self) -> None:
         """Start again whatever has been down for as long as it was to be; note what ended unasked."""
@@ -166,7 +173,9 @@ class Fleet(Stand):
         place = next((key for key, running in self._children.items() if running is child), None)
         if place is None:
             raise StandError(child.describe_end())
-        self.fell_over.append(f"{child.describe_end()} {self._words.of(child.name)}".rstrip())
+        excused = place[0] == schedule.WORKER and time.monotonic() < self._redis_struck_at + CELERY_MAY_END_SECS
+        ended = self.ended_by_celery if excused else self.fell_over
+        ended.append(f"{child.describe_end()} {self._words.of(child.name)}".rstrip())
         self._launch(*place)
 
 

@@ -318,6 +318,7 @@ class Run:
         yield at_rest
         yield self._violated()
         yield table.none_of("processes that ended by themselves", self._fleet.fell_over)
+        yield table.figure("workers that Celery ended after Redis was struck", str(len(self._fleet.ended_by_celery)))
         yield table.figure("callers there when the mirror was equal", str(alive))
         yield from _figures()
         yield table.figure("took", f"{time.monotonic() - self._began:.0f} s")
