@@ -64,15 +64,11 @@ def read(queue_ids: Collection[str], cuts: Collection[Stretch], *, depth: int, n
 
     Who declined a call is asked in the same breath: a call may come back into line, declined, at any moment.
     """
-    if not queue_ids:
-        return Fronts(lines=(), favourers=())
-    words: list[Any] = [*map(uuid.UUID, queue_ids), depth + 1, depth + 1]
-    if cuts:
-        words += [word for each in cuts for word in (uuid.UUID(each.queue_id), each.since, each.until)]
-        words.append(depth + 1)
+    words: list[Any] = [*map(uuid.UUID, queue_ids)]
+    words += [word for each in cuts for word in (uuid.UUID(each.queue_id), each.since, each.until)]
     second = now.replace(microsecond=0)  # as a pass reckons
     lines, favouring, turned_down = asked(
-        Question(select=_lines, variants=(len(queue_ids), len(cuts)), words=words),
+        Question(select=_lines, variants=(len(queue_ids), len(cuts), depth + 1), words=words),
         Question(select=_favouring),
         Question(select=_declined, words=[second - DECLINE_EXCLUSION]),
     )
@@ -134,29 +130,29 @@ def _head(dialect: Dialect) -> str:
     )
 
 
-def _heads(dialect: Dialect, which: str) -> str:
+def _heads(dialect: Dialect, which: str, limit: int) -> str:
     return f"""(
         SELECT {dialect.listed(_head(dialect))} FROM (
             SELECT entry.line, entry.id, entry.rank_at, entry.preferred_agent_id, entry.preferred_agent_at
             FROM queues_queueentry AS entry WHERE entry.state = 'waiting' AND {which}
-            ORDER BY entry.line, entry.rank_at, entry.id LIMIT %s) AS entry)"""
+            ORDER BY entry.line, entry.rank_at, entry.id LIMIT {limit}) AS entry)"""
 
 
-def _lines(dialect: Dialect, queues: int, cuts: int) -> str:
+def _lines(dialect: Dialect, queues: int, cuts: int, limit: int) -> str:
     """Each line of these queues, or of one that is cut each stretch of each line."""
     line = dialect.first_field("heads")
     front = f"""
 WITH RECURSIVE queue (id) AS (VALUES {", ".join(["(%s)"] * queues)}),
 front (queue_id, heads) AS (
-    SELECT queue.id, {_heads(dialect, "entry.queue_id = queue.id")} FROM queue
+    SELECT queue.id, {_heads(dialect, "entry.queue_id = queue.id", limit)} FROM queue
     UNION ALL
-    SELECT queue_id, {_heads(dialect, f"entry.queue_id = front.queue_id AND entry.line > {line}")}
+    SELECT queue_id, {_heads(dialect, f"entry.queue_id = front.queue_id AND entry.line > {line}", limit)}
     FROM front WHERE heads IS NOT NULL
 )"""
     if not cuts:
         return f"{front} SELECT queue_id || '\n' || heads AS answer FROM front WHERE heads IS NOT NULL"
     within = "entry.rank_at >= stretch.since AND entry.rank_at < stretch.until"
-    stretch = _heads(dialect, f"entry.queue_id = front.queue_id AND entry.line = {line} AND {within}")
+    stretch = _heads(dialect, f"entry.queue_id = front.queue_id AND entry.line = {line} AND {within}", limit)
     return f"""{front},
 stretch (queue_id, since, until) AS (VALUES {", ".join(["(%s, %s, %s)"] * cuts)}),
 cut (queue_id, heads) AS (

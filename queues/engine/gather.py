@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from queues.engine import fronts, roll
 from queues.engine.fronts import Line, Stretch
 from queues.engine.roll import Kind
-from queues.engine.states import queue_states, secs
+from queues.engine.sql import asked
+from queues.engine.states import every_queue, queue_states, secs, with_members
 from queues.models import QueueMembership
 from queues.routing import heads
 from queues.routing.eligibility import DECLINED, broken_by_agent, broken_by_pair, demand_of
@@ -59,9 +60,12 @@ def gather(start: Start, *, now: datetime, times: int = 1, without: Collection[s
     state is a waiting stay (its id is the entry's). ``times`` as many heads are read as usually suffice; ``without``
     are stays to leave out.
     """
-    kinds, is_whole = roll.free(ALL_FREE, depth=times * OF_A_KIND, now=now)
-    reached = _reach(_begin(start, kinds), kinds, now=now, depth=times * OF_A_LINE)
-    rest = _Rest(reached, now=now, depth=times * OF_A_KIND)
+    of_a_kind = times * OF_A_KIND
+    free, settings = asked(roll.who_is_free(ALL_FREE, depth=of_a_kind, now=now), every_queue())
+    kinds, is_whole = roll.free(free, depth=of_a_kind, now=now)
+    queues = queue_states(settings)
+    reached = _reach(_begin(start, queues, kinds), queues, kinds, now=now, depth=times * OF_A_LINE)
+    rest = _Rest(reached, now=now, depth=of_a_kind)
     calls = [call for call in _calls(reached) if call.id not in without]
     agents = [*_agents(reached), *rest.agents]
     preferred = {call.preferred_agent for call in calls if call.preferred_agent and reached.queues[call.queue].sticky}
@@ -77,17 +81,23 @@ def gather(start: Start, *, now: datetime, times: int = 1, without: Collection[s
     return Gathered(state=state, behind=(*_calls_behind(reached), *rest.behind()), is_whole=is_whole)
 
 
-def _begin(start: Start, kinds: Sequence[Kind]) -> Collection[str] | None:
+def _begin(start: Start, queues: Collection[str], kinds: Sequence[Kind]) -> Collection[str]:
     if start.queue_id is not None:
-        return [str(start.queue_id)]
+        return _with_neighbours(str(start.queue_id), kinds)
     if start.agent_id is None:
-        return None
+        return queues
     for kind in kinds:
         for agent in kind.heads:
             if agent.id == str(start.agent_id):
                 return agent.memberships.keys() | _helped_elsewhere(agent, kinds)
     serves = QueueMembership.objects.filter(agent_id=start.agent_id).order_by().values_list("queue_id", flat=True)
-    return [str(queue_id) for queue_id in serves]
+    return set(map(str, serves))
+
+
+def _with_neighbours(queue_id: str, kinds: Iterable[Kind]) -> set[str]:
+    """With what those who serve it serve besides: if its calls are for them, that is the next to look at."""
+    serving = (kind.first.memberships for kind in kinds)
+    return {queue_id}.union(*(serves for serves in serving if queue_id in serves))
 
 
 def _helped_elsewhere(freed: AgentState, kinds: Iterable[Kind]) -> set[str]:
@@ -115,27 +125,33 @@ class _Reached:
     serving: Mapping[str, Sequence[Kind]]
 
 
-def _reach(begin: Collection[str] | None, kinds: Sequence[Kind], *, now: datetime, depth: int) -> _Reached:
-    """Those it begins with (None: all), and all that somebody free serves who may take a call of one of them."""
+def _reach(
+    begin: Collection[str],
+    queues: Mapping[str, QueueState],
+    kinds: Sequence[Kind],
+    *,
+    now: datetime,
+    depth: int,
+) -> _Reached:
+    """Those it begins with, and all that somebody free serves who may take a call of one of them."""
     serving: dict[str, list[Kind]] = {}
     for kind in kinds:
         if broken_by_agent(kind.first, active_calls=0, now=secs(now)) is None:
             for queue_id in kind.first.memberships:
                 serving.setdefault(queue_id, []).append(kind)
-    queues: dict[str, QueueState] = {}
+    reached: dict[str, QueueState] = {}
     takers: dict[Line, Sequence[Kind]] = {}
     favourers: list[WaitingCall] = []
-    fresh, seen = begin, set[str]()
-    while fresh is None or fresh:
-        found = queue_states(fresh)
+    fresh = begin
+    while found := {name: with_members(queue) for name, queue in queues.items() if name in fresh}:
         cuts = [cut for queue in found.values() for cut in _cuts(queue, now)]
         front = fronts.read(found.keys(), cuts, depth=depth, now=now)
-        queues |= found
+        reached |= found
         takers |= {line: _takers(line.first, found, serving, now) for line in front.lines}
         favourers += front.favourers
-        seen |= found.keys() | set(fresh or ())
-        fresh = {name for line in front.lines for kind in takers[line] for name in kind.first.memberships} - seen
-    return _Reached(queues=queues, takers=takers, favourers=favourers, kinds=kinds, serving=serving)
+        fresh = {name for line in front.lines for kind in takers[line] for name in kind.first.memberships}
+        fresh -= reached.keys()
+    return _Reached(queues=reached, takers=takers, favourers=favourers, kinds=kinds, serving=serving)
 
 
 def _takers(

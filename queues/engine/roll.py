@@ -38,16 +38,21 @@ class Kind:
         return self.heads[0]
 
 
-def free(most: int, *, depth: int, now: datetime) -> tuple[list[Kind], bool]:
-    """Everybody who is free, and True; if they are more than ``most``, of each kind the first ``depth`` who are ready
-    too, longest idle first."""
+def who_is_free(most: int, *, depth: int, now: datetime) -> Question:
+    """Everybody who is; if they are more than ``most``, of each kind the first ``depth`` who are ready too, longest
+    idle first."""
     second = now.replace(microsecond=0)  # as a pass reckons
-    [answer] = asked(Question(select=_free, variants=(most,), words=[second, depth, second, depth]))
+    return Question(select=_free, variants=(most, depth), words=[second, second])
+
+
+def free(answer: Collection[str], *, depth: int, now: datetime) -> tuple[list[Kind], bool]:
+    """To ``who_is_free``, and whether that is everybody."""
     if MANY not in answer:
         return [Kind(heads=alike) for alike in _alike(answer, secs(now))], True
-    answer.remove(MANY)
     found: list[Kind] = []
     for told in answer:
+        if told == MANY:
+            continue
         rows = told.split("\n")
         profile = rows[0].split("\t", 1)[0]
         heads = [row for row in rows if row.startswith(f"{profile}\t")]  # the rest are of the next
@@ -72,8 +77,8 @@ def by_position(
     if not pairs:
         return {}
     queue_ids, firsts = {queue_id for _, queue_id in pairs}, {kind.first.id: kind for kind, _ in pairs}
-    words = [now.replace(microsecond=0), depth, *map(uuid.UUID, queue_ids), *map(uuid.UUID, firsts)]
-    [answer] = asked(Question(select=_by_position, variants=(len(queue_ids), len(firsts)), words=words))
+    words = [now.replace(microsecond=0), *map(uuid.UUID, queue_ids), *map(uuid.UUID, firsts)]
+    [answer] = asked(Question(select=_by_position, variants=(len(queue_ids), len(firsts), depth), words=words))
     found: dict[tuple[Kind, str], list[AgentState]] = {}
     for told in answer:
         queue_id, first, *rows = told.split("\n")
@@ -173,24 +178,25 @@ def _row(dialect: Dialect) -> str:
     )
 
 
-def _heads(dialect: Dialect, which: str) -> str:
+def _heads(dialect: Dialect, which: str, limit: int) -> str:
     return f"""(
         SELECT {dialect.listed(_row(dialect))} FROM (
             SELECT profile, id, state, {", ".join(_INSTANTS)} FROM queues_agent AS agent
             WHERE {_FREE} AND {_READY} AND {which}
-            ORDER BY profile, available_since NULLS LAST, id LIMIT %s) AS agent)"""
+            ORDER BY profile, available_since NULLS LAST, id LIMIT {limit}) AS agent)"""
 
 
-def _free(dialect: Dialect, most: int) -> str:
+def _free(dialect: Dialect, most: int, depth: int) -> str:
     profile = dialect.first_field("heads")
     return f"""
 WITH RECURSIVE few (are_free) AS (
-    SELECT count(*) <= {most} FROM (SELECT 1 FROM queues_agent AS agent WHERE {_FREE} LIMIT {most + 1}) AS free
+    SELECT count(*) <= {most} FROM (
+        SELECT 1 FROM queues_agent AS agent WHERE {_FREE} ORDER BY profile LIMIT {most + 1}) AS free
 ),
 kind (heads) AS (
-    SELECT {_heads(dialect, "NOT (SELECT are_free FROM few)")}
+    SELECT {_heads(dialect, "NOT (SELECT are_free FROM few)", depth)}
     UNION ALL
-    SELECT {_heads(dialect, f"agent.profile > {profile}")} FROM kind WHERE heads IS NOT NULL
+    SELECT {_heads(dialect, f"agent.profile > {profile}", depth)} FROM kind WHERE heads IS NOT NULL
 )
 SELECT '{MANY}' AS answer FROM few WHERE NOT are_free
 UNION ALL
@@ -217,12 +223,12 @@ WHERE agent.id IN (SELECT agent_id FROM queues_queuemembership WHERE queue_id = 
 """
 
 
-def _by_position(dialect: Dialect, queues: int, firsts: int) -> str:
+def _by_position(dialect: Dialect, queues: int, firsts: int, depth: int) -> str:
     heads = f"""(
     SELECT {dialect.listed(_row(dialect))} FROM (
         SELECT agent.* FROM queues_queuemembership AS served JOIN queues_agent AS agent ON agent.id = served.agent_id
         WHERE {_FREE} AND {_READY} AND served.queue_id = asked.queue_id AND agent.profile = kind.profile
-        ORDER BY served.position, served.agent_id LIMIT %s) AS agent)"""
+        ORDER BY served.position, served.agent_id LIMIT {depth}) AS agent)"""
     return f"""
 SELECT asked.queue_id || '\n' || asked.agent_id || '\n' || {or_empty(heads)} AS answer
 FROM queues_queuemembership AS asked JOIN queues_agent AS kind ON kind.id = asked.agent_id

@@ -2,14 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from queues.engine.sql import Dialect, Question, asked, ident, or_empty, places, record
+from queues.engine.sql import Dialect, Question, ident, or_empty, record
 from queues.models import Queue, QueueEntry, QueueMembership
 from queues.routing.snapshot import PenaltyRule, QueueState, Ring, Sticky, WaitingCall
 
@@ -41,14 +41,14 @@ _SETTINGS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def queue_states(queue_ids: Collection[str] | None) -> dict[str, QueueState]:
-    """These queues, or with None all there are, with as many members as ``penalty_members_limit`` asks about."""
-    words = [] if queue_ids is None else [uuid.UUID(queue_id) for queue_id in queue_ids]
-    if not words and queue_ids is not None:
-        return {}
-    [told] = asked(Question(select=_queues, variants=(len(words),), words=words))
-    states = (_read(each) for each in told)
-    return {state.id: _with_members(state) for state in states}
+def every_queue() -> Question:
+    """How all of them are set: they are few, and which of them matter is known only then."""
+    return Question(select=_queues)
+
+
+def queue_states(answer: Iterable[str]) -> dict[str, QueueState]:
+    """To ``every_queue``, without their members: see ``with_members``."""
+    return {state.id: state for state in map(_read, answer)}
 
 
 def queue_state(queue: Queue) -> QueueState:
@@ -78,14 +78,13 @@ def _state(queue_id: str, settings: Mapping[str, Any]) -> QueueState:
     )
 
 
-def _queues(dialect: Dialect, count: int) -> str:
-    one_of = f"WHERE queue.id IN ({places(count)})" if count else ""
+def _queues(_: Dialect) -> str:
     told = record("queue.id", *(or_empty(f"queue.{name}") for name in _SETTINGS))
-    return f"SELECT {told} AS answer FROM queues_queue AS queue {one_of}"
+    return f"SELECT {told} AS answer FROM queues_queue AS queue"
 
 
-def _with_members(queue: QueueState) -> QueueState:
-    """How many it has, as far as ``penalty_members_limit`` asks."""
+def with_members(queue: QueueState) -> QueueState:
+    """The same with how many it has, as far as ``penalty_members_limit`` asks."""
     if not queue.penalty_members_limit:
         return queue
     members = QueueMembership.objects.filter(queue=uuid.UUID(queue.id)).order_by()

@@ -61,6 +61,10 @@ class Floor:
 
     # Who may have a call
 
+    @property
+    def anybody_is_free(self) -> bool:
+        return bool(self._free)
+
     def rule_against(self, demand: Demand, agent: AgentState) -> str | None:
         """The first rule of section 1 that keeps the agent from the call; None if he may have it."""
         return self._rule_against(agent) or broken_by_pair(demand, agent)

@@ -83,7 +83,7 @@ def rank_calls(state: State) -> tuple[str, ...]:
 
 def _offers(floor: Floor) -> Iterator[Assignment]:
     turns = sorted(_turns(floor), key=lambda turn: turn.rank)
-    while (offer := _next_offer(floor, turns)) is not None:
+    while floor.anybody_is_free and (offer := _next_offer(floor, turns)) is not None:
         yield offer
 
 
