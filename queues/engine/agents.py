@@ -8,8 +8,10 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q
+
 from queues.engine.facts import NOT_DIALLED
-from queues.models import Agent, Offer, Queue
+from queues.models import Agent, Offer, Queue, QueueMembership
 
 State = Agent.State
 
@@ -20,11 +22,16 @@ MISSES_ALLOWED = 1
 DEVICE_FAILURES_ALLOWED = 3
 
 
-def reserve(agent_id: uuid.UUID, offer_id: uuid.UUID, *, now: datetime) -> bool:
-    """Move one agent from available to reserved; False if someone else did."""
+def reserve(agent_id: uuid.UUID, offer_id: uuid.UUID, *, queue_id: uuid.UUID, now: datetime) -> bool:
+    """Move one agent from available to reserved; False if someone else did, he cools down, or serves the queue no more.
+
+    The membership is a condition beside the agent's, not a join: joined, Django would ask for all of them in a
+    subquery, and on Postgres the second of two who claim at once would not see that he is taken.
+    """
+    serves = QueueMembership.objects.filter(agent=OuterRef("pk"), queue=queue_id, paused=False)
     return (
         Agent.objects.available()
-        .filter(pk=agent_id)
+        .filter(Q(ready_at__isnull=True) | Q(ready_at__lte=now), Exists(serves), pk=agent_id)
         .update(state=State.RESERVED, reason="", live_offer_id=offer_id, state_since=now)
         == 1
     )

@@ -6,13 +6,16 @@ behind it: two passes at once give one offer.
 
 import logging
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from queues.engine import agents
+from queues.engine.fronts import DECLINE_EXCLUSION
 from queues.engine.gather import DEEPER, Gathered, Start, gather
 from queues.engine.limits import LEG_LIMIT_SECS, RING_GRACE
 from queues.engine.why import Reasons
@@ -89,58 +92,79 @@ class _Claims:
     """
 
     def __init__(self, gathered: Gathered, result: one_pass.PassResult, now: datetime) -> None:
-        self._gathered, self._result, self._now = gathered, result, now
+        self._result, self._now = result, now
         self._reasons = Reasons(gathered, result, now=now)
+        self._agents = {agent.id: agent for agent in gathered.state.agents}
+        self._pointers = {
+            queue.id: queue.last_offered_position for queue in gathered.state.queues if queue.id in result.pointers
+        }
         self.made = 0
         self.was_late = False
         self.not_to_be_offered: set[str] = set()
 
     def run(self) -> None:
-        offered_last: dict[str, str] = {}
         for assignment in self._result.assignments:
             exclusive = len(assignment.agent_ids) == 1
             for agent_id in sorted(assignment.agent_ids):
+                turn = self._turn(assignment.queue_id, agent_id)
                 try:
-                    _offer(assignment.call_id, agent_id, self._reasons, exclusive=exclusive, now=self._now)
+                    _offer(assignment.call_id, agent_id, self._reasons, exclusive=exclusive, turn=turn, now=self._now)
                 except _NotToBeOffered:
                     self.not_to_be_offered.add(assignment.call_id)
                     break
-                except _Taken:
+                except _CallTaken:
+                    self.was_late = True
+                    break
+                except _AgentTaken:
                     self.was_late = True
                 else:
                     self.made += 1
-                    offered_last[assignment.queue_id] = agent_id
+                    if turn is not None:
+                        self._pointers[assignment.queue_id] = turn.position
             if self.was_late:
                 break
-        self._move_pointers(offered_last)
         self._reasons.of_waiting()
 
-    def _move_pointers(self, offered_last: Mapping[str, str]) -> None:
-        agents = {agent.id: agent for agent in self._gathered.state.agents}
-        for queue_id in self._result.pointers.keys() & offered_last.keys():
-            position = agents[offered_last[queue_id]].memberships[queue_id].position
-            Queue.objects.filter(pk=queue_id).update(last_offered_position=position)
+    def _turn(self, queue_id: str, agent_id: str) -> "_Turn | None":
+        if queue_id not in self._pointers:
+            return None
+        position = self._agents[agent_id].memberships[queue_id].position
+        return _Turn(after=self._pointers[queue_id], position=position)
 
 
 # claim -------------------------------------------------------------------------------------------------------
 
 
-class _Taken(Exception):
-    """Somebody else was faster; nothing of this offer stays."""
+class _CallTaken(Exception):
+    """Somebody else was faster with the call; nothing of this offer stays."""
+
+
+class _AgentTaken(Exception):
+    """Somebody else was faster with the agent, or he may not get this call any more; nothing of this offer stays."""
 
 
 class _NotToBeOffered(Exception):
-    """Whoever is free: the caller is going, or still talks, or its rows contradict each other."""
+    """Whoever is free: the caller is going, or still talks, or is won, or its rows contradict each other."""
 
 
-def _offer(entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """In a queue that goes round: the place ``after`` which an agent was chosen, and the ``position`` he has."""
+
+    after: int | None
+    position: int
+
+
+def _offer(
+    entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, turn: _Turn | None, now: datetime
+) -> None:
     """Claim stay and agent and write the offer with its dial and its reasons, all or nothing.
 
-    Raises _Taken or _NotToBeOffered.
+    Raises _CallTaken, _AgentTaken or _NotToBeOffered.
     """
     try:
         with transaction.atomic():
-            offer = _claim_and_dial(uuid.UUID(entry_id), uuid.UUID(agent_id), exclusive=exclusive, now=now)
+            offer = _claim_and_dial(uuid.UUID(entry_id), uuid.UUID(agent_id), exclusive=exclusive, turn=turn, now=now)
             reasons.of_offer(offer)
     except IntegrityError:
         raise _NotToBeOffered from None
@@ -149,18 +173,23 @@ def _offer(entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, n
     meters.offer_delay_seconds.observe(max(0.0, (now - free_since).total_seconds()))
 
 
-def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> Offer:
-    entry = QueueEntry.objects.select_related("queue").get(pk=entry_id)
+def _claim_and_dial(
+    entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool, turn: _Turn | None, now: datetime
+) -> Offer:
+    entry = QueueEntry.objects.select_related("queue").filter(pk=entry_id).first()
+    if entry is None:
+        raise _CallTaken
     call = Call.objects.locked(entry.call_id)
     claimable = [QueueEntry.State.WAITING] if exclusive else [QueueEntry.State.WAITING, QueueEntry.State.OFFERING]
     claimed = QueueEntry.objects.filter(pk=entry_id, state__in=claimable).update(state=QueueEntry.State.OFFERING)
     if not claimed:
-        raise _Taken
+        raise _CallTaken
     if call is None or call.leg.hangup_at is not None or call.closing_at is not None:
         raise _NotToBeOffered
-    if call.offers.filter(state=Offer.State.CONNECTED).exists():  # on his way back into line, still talking
-        raise _NotToBeOffered
-    queue, agent = entry.queue, Agent.objects.get(pk=agent_id)
+    _check_other_offers(call, entry, agent_id, exclusive=exclusive, now=now)
+    queue, agent = entry.queue, Agent.objects.filter(pk=agent_id).first()
+    if agent is None:
+        raise _AgentTaken
     rings_until = now + timedelta(seconds=queue.ring_secs) + RING_GRACE
     offer = Offer(
         call=call,
@@ -172,8 +201,10 @@ def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool
         agent_available_since=agent.available_since,
         confirms=agent.must_confirm,
     )
-    if not agents.reserve(agent_id, offer.pk, now=now):
-        raise _Taken
+    if not agents.reserve(agent_id, offer.pk, queue_id=queue.pk, now=now):
+        raise _AgentTaken
+    if turn is not None and not _take(turn, queue):
+        raise _AgentTaken
     offer.save(force_insert=True)
     deadline = min(call.next_deadline or rings_until, rings_until)
     Call.objects.filter(pk=call.pk).update(state=Call.State.OFFERING, next_deadline=deadline)
@@ -203,3 +234,27 @@ def _claim_and_dial(entry_id: uuid.UUID, agent_id: uuid.UUID, *, exclusive: bool
     )
     journal.note(call.pk, "offered", at=now, agent=agent.name, queue=queue.name)
     return offer
+
+
+def _check_other_offers(call: Call, entry: QueueEntry, agent_id: uuid.UUID, *, exclusive: bool, now: datetime) -> None:
+    """Whoever writes an offer of the call has its lock, so what is found here stays so.
+
+    A call that is won is nobody else's: its agent is being connected, or talks on while the caller is on his way back
+    into line. Nor does it ring one phone alone and several at once. And who has turned it down, since this pass looked,
+    is left alone.
+    """
+    second = now.replace(microsecond=0)  # as a pass reckons
+    rings = Q(entry=entry, state__in=Offer.UNANSWERED)
+    turned_down = Q(agent=agent_id, state__in=Offer.TURNED_DOWN, ended_at__gt=second - DECLINE_EXCLUSION)
+    hinders = Q(state__in=Offer.WON) | (rings if exclusive else rings & Q(exclusive=True)) | turned_down
+    found = set(call.offers.filter(hinders).values_list("state", flat=True))
+    if found.difference(Offer.TURNED_DOWN):
+        raise _NotToBeOffered
+    if found:
+        raise _AgentTaken
+
+
+def _take(turn: _Turn, queue: Queue) -> bool:
+    """Move the pointer of a queue that goes round; False if an offer of another pass has moved it meanwhile."""
+    stands = Queue.objects.filter(pk=queue.pk, last_offered_position=turn.after)
+    return stands.update(last_offered_position=turn.position) == 1

@@ -92,6 +92,24 @@ def test_passes_at_once_give_one_offer_each(line: Queue, callers: int, agents: i
         forget()
 
 
+def test_passes_at_once_go_round_together_and_leave_nobody_out(line: Queue) -> None:
+    """Each offer moves on from the one before it, whichever pass made that; and no pass leaves a call that it could
+    have offered."""
+    Queue.objects.update(strategy="round_robin")
+    for number in range(8):
+        line.memberships.create(agent=scene.agent(f"agent {number}"), position=number)
+    for number in range(6):
+        scene.waiting(line, name=f"caller {number}", since=30 - number)
+    for turn in range(CLAIMS):
+        made = passes(line, 4)
+        assert Offer.objects.live().count() == 6 == sum(map(int, made))  # type: ignore[call-overload]
+        rung = set(Offer.objects.values_list("agent__name", flat=True))
+        assert rung == {f"agent {(6 * turn + number) % 8}" for number in range(6)}
+        line.refresh_from_db()
+        assert line.last_offered_position == (6 * turn + 5) % 8
+        forget()
+
+
 def test_two_queues_at_once_do_not_share_an_agent() -> None:
     first, second = scene.queue("first"), scene.queue("second")
     both = scene.agent("both", serves=first)

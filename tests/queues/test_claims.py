@@ -1,15 +1,19 @@
 """What a pass decided, and how much of it the rows still allow when it claims."""
 
 import importlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from conferences import services as mirror
+from conferences.models import CallLeg
 from queues import engine, services
-from queues.models import Agent, Offer, Queue, QueueMembership, RoutingPass
+from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership, RoutingPass
 from tests.queues import scene
+from webhooks.models import Command
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +84,184 @@ def test_a_pass_that_made_no_offer_leaves_no_state_behind(monkeypatch: pytest.Mo
     taken_by_another(monkeypatch, "anna")
     assert engine.route(line.pk, now=timezone.now()) == 0
     assert RoutingPass.objects.filter(decisions__isnull=True).count() == 0
+
+
+# on a snapshot that time has overtaken ------------------------------------------------------------------------
+
+
+def decided() -> Any:
+    """The claims of a worker that has decided, and is about to make its offers."""
+    now = timezone.now()
+    return passes._Claims(*engine.decide(engine.Start(), now=now), now)
+
+
+def rings(offer: Offer) -> CallLeg:
+    leg = mirror.note_leg(f"phone of {offer.pk}", direction="outgoing")
+    mirror.leg_fact(leg, "initiated_at", timezone.now())
+    services.agent_leg_known(offer, leg)
+    return leg
+
+
+def answers(offer: Offer) -> None:
+    mirror.leg_fact(rings(offer), "answered_at", timezone.now())
+    engine.settle(offer.call_id, now=timezone.now())
+
+
+def declines(offer: Offer) -> None:
+    mirror.leg_fact(rings(offer), "hangup_at", timezone.now(), hangup_cause="user_busy")
+    engine.settle(offer.call_id, now=timezone.now())
+
+
+def made_late(claims: Any) -> int:
+    """Offers made by a pass that begins with these claims, and decides anew if they come too late."""
+    claims.run()
+    again = engine.route_all(now=timezone.now()) if claims.was_late or claims.not_to_be_offered else 0
+    return int(claims.made) + again
+
+
+@pytest.mark.parametrize(
+    "forgets",
+    [
+        pytest.param({}, id="while he cools down"),
+        pytest.param({"ready_at": None}, id="once he has cooled down"),
+    ],
+)
+def test_who_has_just_declined_a_call_is_not_rung_for_it_again(forgets: dict[str, Any]) -> None:
+    line = scene.queue()
+    scene.agent("anna", serves=line)
+    scene.waiting(line)
+    late = decided()
+    assert engine.route(line.pk, now=timezone.now()) == 1
+    declines(Offer.objects.get())
+    Agent.objects.update(state=Agent.State.AVAILABLE, **forgets)
+    assert made_late(late) == 0
+    assert Offer.objects.get().state == Offer.State.DECLINED
+
+
+def test_who_has_begun_to_cool_down_gets_no_other_call_either() -> None:
+    line = scene.queue()
+    scene.agent("anna", serves=line)
+    entry = scene.waiting(line, name="first").entries
+    late = decided()
+    entry.update(state=QueueEntry.State.OFFERING)
+    scene.waiting(line, name="second")
+    assert engine.route(line.pk, now=timezone.now()) == 1
+    declines(Offer.objects.get())
+    entry.update(state=QueueEntry.State.WAITING)
+    assert made_late(late) == 0
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        pytest.param(lambda his: his.all().delete(), id="he serves it no more"),
+        pytest.param(lambda his: his.update(paused=True), id="he is paused there"),
+    ],
+)
+def test_who_no_longer_serves_the_queue_is_passed_over_for_the_next(leaves: Callable[[Any], object]) -> None:
+    line = scene.queue()
+    anna = scene.agent("anna", serves=line)
+    scene.waiting(line)
+    late = decided()
+    leaves(anna.memberships)
+    scene.agent("bert", serves=line)
+    assert made_late(late) == 1
+    assert Offer.objects.get().agent.name == "bert"
+    anna.refresh_from_db()
+    assert anna.state == Agent.State.AVAILABLE
+
+
+@pytest.mark.parametrize("what", [Agent, Call], ids=["the agent", "the caller"])
+def test_what_is_no_longer_there_at_all_holds_up_nobody_else(what: type[Agent] | type[Call]) -> None:
+    support, sales = scene.queue("support", weight=1), scene.queue("sales")
+    for queue in (support, sales):
+        scene.agent(f"agent of {queue}", serves=queue)
+        scene.waiting(queue, name=queue.name)
+    late = decided()
+    gone = Agent.objects.filter(name="agent of support") if what is Agent else Call.objects.filter(queue=support)
+    gone.delete()
+    assert made_late(late) == 1
+    assert Offer.objects.get().agent.name == "agent of sales"
+
+
+def of_three_who_ring_at_once(*, later: str) -> tuple[Queue, Any]:
+    """A ring_all queue whose caller rings two; a worker has decided for all three, as ``later`` was free by then."""
+    line = scene.queue(strategy="ring_all")
+    for name in ("anna", "bert", "cleo"):
+        scene.agent(name, serves=line, address=f"sip:{name}@agents.example.com")
+    scene.waiting(line)
+    late = decided()
+    Agent.objects.filter(name=later).update(state=Agent.State.NOT_READY)
+    assert engine.route(line.pk, now=timezone.now()) == 2
+    Agent.objects.filter(name=later).update(state=Agent.State.AVAILABLE)
+    return line, late
+
+
+def test_no_more_phones_ring_for_a_call_that_somebody_has_won() -> None:
+    _, late = of_three_who_ring_at_once(later="cleo")
+    answers(Offer.objects.get(agent__name="anna"))
+    assert made_late(late) == 0
+    states = dict(Offer.objects.values_list("agent__name", "state"))
+    assert states == {"anna": Offer.State.CONNECTING, "bert": Offer.State.SUPERSEDED}
+    assert Command.objects.filter(kind="dial_agent").count() == 2
+
+
+def test_whoever_is_free_a_moment_later_may_ring_with_the_rest() -> None:
+    _, late = of_three_who_ring_at_once(later="cleo")
+    assert made_late(late) == 1
+    assert Offer.objects.live().count() == 3
+
+
+def test_a_call_rings_one_phone_or_several_and_never_both_ways_at_once() -> None:
+    line, rings_all = of_three_who_ring_at_once(later="cleo")
+    Offer.objects.all().delete()
+    Agent.objects.update(state=Agent.State.AVAILABLE, live_offer_id=None)
+    QueueEntry.objects.update(state=QueueEntry.State.WAITING)
+    Queue.objects.update(strategy="longest_idle")
+    assert engine.route(line.pk, now=timezone.now()) == 1
+    assert made_late(rings_all) == 0
+    assert Offer.objects.get().exclusive
+    assert Agent.objects.filter(state=Agent.State.RESERVED).count() == 1
+
+
+def in_turn(count: int) -> Queue:
+    line: Queue = scene.queue(strategy="round_robin")
+    for position in range(count):
+        agent = scene.agent(f"agent {position}", available_since=timezone.now())
+        QueueMembership.objects.create(agent=agent, queue=line, position=position)
+    return line
+
+
+def test_a_worker_behind_the_round_robin_decides_anew_rather_than_set_it_back() -> None:
+    line = in_turn(6)
+    first, agent = scene.waiting(line, name="first").entries, Agent.objects.filter(name="agent 0")
+    late = decided()
+    first.update(state=QueueEntry.State.OFFERING)
+    agent.update(state=Agent.State.NOT_READY)
+    for name in ("second", "third"):
+        scene.waiting(line, name=name)
+    assert engine.route(line.pk, now=timezone.now()) == 2
+    first.update(state=QueueEntry.State.WAITING)
+    agent.update(state=Agent.State.AVAILABLE)
+    assert made_late(late) == 1
+    assert sorted(Offer.objects.values_list("agent__name", flat=True)) == ["agent 1", "agent 2", "agent 3"]
+    line.refresh_from_db()
+    assert line.last_offered_position == 3
+
+
+def test_a_worker_that_dies_has_moved_the_round_robin_as_far_as_it_made_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = in_turn(4)
+    for number in range(3):
+        scene.waiting(line, name=f"caller {number}")
+    claim, claimed = passes._offer, []
+
+    def claim_two_and_die(*args: Any, **words: Any) -> None:
+        if len(claimed) == 2:
+            raise KeyboardInterrupt
+        claimed.append(claim(*args, **words))
+
+    monkeypatch.setattr(passes, "_offer", claim_two_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        engine.route(line.pk, now=timezone.now())
+    line.refresh_from_db()
+    assert (Offer.objects.count(), line.last_offered_position) == (2, 1)
