@@ -16,6 +16,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from queues.models.queue import Queue, Skill, Team, e164
+from webhooks.nudge import nudge
 
 
 def validate_address(address: str) -> None:
@@ -175,7 +176,7 @@ class QueueMembership(_OfAnAgent):
 
 
 def note_profile(agent_id: uuid.UUID) -> None:
-    """Write down anew what the agent serves and can do, after either has changed.
+    """Write down anew what the agent serves and can do, after either has changed; he may get other calls by that.
 
     Routing looks at the first few of those who are alike. An agent who was never noted is like nobody else, which
     costs time and is never wrong.
@@ -188,7 +189,8 @@ def note_profile(agent_id: uuid.UUID) -> None:
             serves.values_list("queue_id", "penalty", "delay_secs", "queue_priority", "paused"),
             holds.values_list("skill_id", "level"),
         )
-        Agent.objects.filter(pk=agent_id).exclude(profile=profile).update(profile=profile)
+        if Agent.objects.filter(pk=agent_id).exclude(profile=profile).update(profile=profile):
+            nudge("queues.agent_freed", agent_id)
 
 
 def digest(*rows: Iterable[tuple[Any, ...]]) -> str:

@@ -2,12 +2,16 @@
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 
 from queues.routing.strategies import STRATEGIES
+from webhooks.nudge import nudge
 
 e164 = RegexValidator(
     r"^\+[1-9][0-9]{6,14}\Z",
@@ -160,6 +164,13 @@ class Queue(models.Model):
         if self.record == self.Record.ALWAYS:
             parts.append(self.consent_text)
         return " ".join(part.strip() for part in parts if part.strip())
+
+
+@receiver(post_save, sender=Queue)
+def _route_by_its_settings(instance: Queue, *, created: bool, **_: Any) -> None:
+    """Whoever waits in it may be somebody's now; in a new one nobody waits."""
+    if not created:
+        nudge("queues.route", instance.pk)
 
 
 class Number(models.Model):
