@@ -12,12 +12,16 @@ from django.db.models import Exists, OuterRef, Q
 
 from queues.engine.facts import NOT_DIALLED
 from queues.models import Agent, Offer, Queue, QueueMembership
+from webhooks.models import Command
+from webhooks.outbox import RESEND_FOR
 
 State = Agent.State
 
 COOL_DOWN = timedelta(seconds=10)  # after a reject, a miss or a failed leg
 # A phone that is being hung up must not ring for the next caller: as long as we wait to hear that it is quiet.
 LINE_CLEARS = timedelta(seconds=10)
+# Nor one that a dial may ring of which nobody has told us: it was sent before, and is done or given up after so long.
+DIAL_CLEARS = RESEND_FOR + LINE_CLEARS
 MISSES_ALLOWED = 1
 DEVICE_FAILURES_ALLOWED = 3
 
@@ -47,10 +51,11 @@ def busy(offer: Offer, *, now: datetime) -> bool:
     )
 
 
-def release(offer: Offer, queue: Queue, *, now: datetime, dropped: bool = False) -> bool:
+def release(offer: Offer, queue: Queue, *, now: datetime, dropped: bool = False, dial_is_out: bool = False) -> bool:
     """Give the agent back once his offer has ended, to where the way it ended puts him. True if this did it.
 
     ``dropped``: his device or network failed in the middle of the call, so it is given a rest too.
+    ``dial_is_out``: of an offer without a leg, that it may get one yet.
     """
     agent = Agent.objects.filter(pk=offer.agent_id, live_offer_id=offer.pk).first()
     if agent is None:
@@ -58,6 +63,8 @@ def release(offer: Offer, queue: Queue, *, now: datetime, dropped: bool = False)
     after: dict[str, Any] = _after(offer, agent, queue, now)
     if dropped and offer.state == Offer.State.ENDED:
         after |= {"ready_at": now + COOL_DOWN}
+    if quiet_at := _quiet_at(offer, dial_is_out=dial_is_out):
+        after["ready_at"] = max(quiet_at, after.get("ready_at", quiet_at))
     if agent.pending_state and after["state"] != State.WRAP_UP:
         after |= _pending(agent)
     return _move(agent, now, live_offer_id=None, **after)
@@ -71,13 +78,13 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
     }
     match offer.state:
         case Offer.State.ENDED:
-            handled = {"last_handled_end": offer.ended_at, "misses": 0, "device_failures": 0} | _until_quiet(offer)
+            handled = {"last_handled_end": offer.ended_at, "misses": 0, "device_failures": 0}
             if queue.wrap_up_secs:
                 until = now + timedelta(seconds=queue.wrap_up_secs)
                 return handled | {"state": State.WRAP_UP, "reason": "", "wrap_up_until": until}
             return handled | {"state": State.AVAILABLE, "reason": "", "available_since": now}
         case _ if _was_taken_back(offer):
-            return restored | _until_quiet(offer)  # as if it had not been
+            return restored  # as if it had not been
         case Offer.State.DECLINED | Offer.State.EXPIRED:
             return restored | {"ready_at": now + COOL_DOWN}
         case Offer.State.TIMED_OUT:
@@ -101,20 +108,23 @@ def _was_taken_back(offer: Offer) -> bool:
     return offer.state in (Offer.State.CALLER_LEFT, Offer.State.SUPERSEDED)
 
 
-def _until_quiet(offer: Offer) -> dict[str, Any]:
-    """Nobody is on two calls: an agent whose phone is still up from this one has no other yet."""
-    if offer.leg is None or offer.leg.hangup_at is not None or offer.ended_at is None:
-        return {}
-    return {"ready_at": offer.ended_at + LINE_CLEARS}
+def _quiet_at(offer: Offer, *, dial_is_out: bool) -> datetime | None:
+    """Nobody is on two calls: how long an agent has no other whose phone is, or may be, up from this one."""
+    if offer.ended_at is None:
+        return None
+    if offer.leg is None:
+        return offer.ended_at + DIAL_CLEARS if dial_is_out else None
+    return offer.ended_at + LINE_CLEARS if offer.leg.hangup_at is None else None
 
 
-def line_cleared(offer: Offer) -> bool:
+def line_cleared(offer: Offer, *, dial_is_out: bool) -> bool:
     """The phone is quiet, and its agent waits for nothing else. True if this told him so."""
-    ends_so = offer.state == Offer.State.ENDED or _was_taken_back(offer)
-    if offer.leg is None or offer.leg.hangup_at is None or offer.ended_at is None or not ends_so:
+    if offer.ended_at is None or _quiet_at(offer, dial_is_out=dial_is_out) is not None:
         return False
-    waits = Agent.objects.filter(pk=offer.agent_id, ready_at=offer.ended_at + LINE_CLEARS)
-    return waits.update(ready_at=None) == 1
+    told = [offer.ended_at + DIAL_CLEARS]
+    if offer.state == Offer.State.ENDED or _was_taken_back(offer):
+        told.append(offer.ended_at + LINE_CLEARS)
+    return Agent.objects.filter(pk=offer.agent_id, ready_at__in=told).update(ready_at=None) == 1
 
 
 def wrapped_up(agent_id: uuid.UUID, *, now: datetime, due: bool = False) -> bool:
@@ -133,8 +143,19 @@ def move(agent: Agent, state: str, *, reason: str = "", now: datetime) -> bool:
     """A move between offline, not ready and available; False if the agent is no longer where he was."""
     fields: dict[str, Any] = {"state": state, "reason": reason}
     if state == State.AVAILABLE:
-        fields |= {"available_since": now, "misses": 0, "device_failures": 0, "ready_at": None}
+        fields |= {"available_since": now, "misses": 0, "device_failures": 0}
+        if not _may_ring_yet(agent, now):
+            fields |= {"ready_at": None}
     return _move(agent, now, **fields)
+
+
+def _may_ring_yet(agent: Agent, now: datetime) -> bool:
+    """His word ends a cool-down; it does not make his phone quiet."""
+    dial = Command.objects.filter(kind="dial_agent", call_id=OuterRef("call_id"), subject_id=OuterRef("pk"))
+    is_out = Exists(dial.exclude(state__in=[Command.State.NEW, Command.State.REJECTED, Command.State.CANCELLED]))
+    is_up = Q(leg__isnull=False, leg__hangup_at__isnull=True)
+    over = Offer.objects.filter(agent=agent, ended_at__gt=now - DIAL_CLEARS)
+    return over.filter(is_up | Q(is_out, leg__isnull=True)).exists()
 
 
 def _pending(agent: Agent) -> dict[str, Any]:

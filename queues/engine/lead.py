@@ -20,7 +20,7 @@ from queues.engine.limits import (
 )
 from queues.engine.truth import Truth
 from queues.models import Offer, Queue, QueueEntry
-from webhooks import journal, outbox, references
+from webhooks import journal, references
 from webhooks.models import Command
 
 
@@ -382,9 +382,7 @@ class Lead(Truth):
         So does the caller's going elsewhere: nobody is left alone in a conference.
         """
         for offer in self.offers:
-            if offer.is_live:
+            if offer.is_live or offer.leg is None or offer.leg.hangup_at is not None:
                 continue
-            if offer.leg is None:
-                outbox.cancel(Q(kind="dial_agent", dedupe_key=str(offer.pk)), now=self.now)
-            elif offer.leg.hangup_at is None and (offer.connected_at is None or offer.end_reason == facts.CALLER_MOVED):
+            if offer.connected_at is None or offer.end_reason == facts.CALLER_MOVED:
                 self._hang_up(offer.leg)

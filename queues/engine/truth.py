@@ -5,12 +5,14 @@ import uuid
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from queues.engine import agents, facts, sticky
 from queues.engine.case import Case, left_at
 from queues.engine.limits import CONFIRM_WITHIN, CONNECT_WITHIN, PARTING_UNEXPLAINED
 from queues.models import Offer, Queue, QueueEntry
-from webhooks import journal, meters
+from webhooks import journal, meters, outbox
+from webhooks.models import Command
 from webhooks.nudge import nudge
 
 logger = logging.getLogger(__name__)
@@ -256,15 +258,28 @@ class Truth(Case):
         return entry
 
     def _release_agents(self) -> None:
-        """In the order of their ids, so that two calls never wait for each other's agents."""
+        """In the order of their ids, so that two calls never wait for each other's agents.
+
+        A dial that nobody has begun to send is withdrawn first: of one that is out, the phone may ring yet.
+        """
         for offer in sorted(self.offers, key=lambda o: o.agent_id):
             if offer.state == Offer.State.CONNECTED:
                 agents.busy(offer, now=self.now)
             elif not offer.is_live:
                 dropped = offer.ended_at is not None and self._was_dropped(offer, offer.ended_at)
-                released = agents.release(offer, offer.entry.queue, dropped=dropped, now=self.now)
-                if released or (not dropped and agents.line_cleared(offer)):
+                is_out = offer.leg is None and not self._withdraw_dial(offer)
+                released = agents.release(offer, offer.entry.queue, dropped=dropped, dial_is_out=is_out, now=self.now)
+                if released or (not dropped and agents.line_cleared(offer, dial_is_out=is_out)):
                     nudge("queues.agent_freed", offer.agent_id)
+
+    def _withdraw_dial(self, offer: Offer) -> bool:
+        """True if it rings nobody: refused, given up, or not begun to be sent and never sent now."""
+        dial = self.ordered.get(("dial_agent", str(offer.pk)))
+        if dial is None or dial.state in (Command.State.REJECTED, Command.State.CANCELLED):
+            return True
+        if outbox.cancel(Q(pk=dial.pk), now=self.now):
+            dial.state = Command.State.CANCELLED
+        return dial.state == Command.State.CANCELLED
 
 
 def _not_before(beginning: datetime, end: datetime | None) -> datetime | None:

@@ -8,6 +8,7 @@ from django.core.cache import cache
 from django.db.models import F
 
 from conferences.models import CallLeg
+from queues import engine, services
 from queues.models import Agent, Call, Offer
 from tests.journeys import house as h
 from webhooks import breaker
@@ -125,7 +126,7 @@ NO_EVENT = {"drop": {"share": 1.0, "match": {"event_type": "call.initiated"}}}
 
 def phones(house: h.House) -> list[bool]:
     """Whether each leg ever dialled to the agent's phone still rings or talks, as Telnyx knows it."""
-    return [leg["is_alive"] for leg in house.sim("GET", "state")["legs"] if leg["to"] == ANNA]
+    return [leg["is_alive"] for leg in house.ask("GET", "state")["legs"] if leg["to"] == ANNA]
 
 
 def test_a_dial_of_which_no_event_comes_either_is_found_among_the_active_calls(house: h.House) -> None:
@@ -158,6 +159,73 @@ def test_an_offer_that_ends_with_its_dial_unanswered_leaves_no_phone_ringing(hou
     assert dials(house).count("done") == 1
     anna.refresh_from_db()
     assert anna.state == Agent.State.AVAILABLE
+
+
+@pytest.mark.parametrize("look", [{}, {"api_timeout": {"share": 1.0, "match": {"operation": "calls.active"}}}])
+def test_a_phone_that_a_lost_dial_may_ring_is_not_dialled_for_the_next_caller(
+    house: h.House, look: dict[str, object]
+) -> None:
+    """The dial took effect and we do not know it; nor, in the one case, for some time after its caller has gone."""
+    support = h.queue(greeting_text="", ring_secs=20)
+    house.phone(ANNA, on_ring="no_answer")
+    first = house.ring()
+    house.advance(1)
+    second = house.ring(from_="+447700900002")
+    lose_answers_of_dials(house, **NO_EVENT, **look)
+    anna = h.agent("anna", support)
+    advance(house, 1)
+    assert (phones(house), rung(house)) == ([True], [])
+    at_once: list[int] = []
+    house.watch(lambda: at_once.append(sum(phones(house))))
+    house.hang_up(first.leg)
+    anna.refresh_from_db()
+    assert (anna.state, anna.ready_at is not None) == (Agent.State.AVAILABLE, True)
+    advance(house, 12 if look else 0)
+    house.phone(ANNA, on_ring="answer", after_secs=1)
+    house.sim("PUT", "faults", {})
+    house.until(lambda: connected(second), within=12)
+    assert max(at_once) == 1
+    assert phones(house) == [False, True]
+
+
+def test_who_says_that_he_is_ready_is_rung_once_his_phone_is_quiet(house: h.House) -> None:
+    """He leaves as it rings and comes back at once, while Telnyx does not take our hang-up."""
+    support = h.queue(greeting_text="", ring_secs=20)
+    house.phone(ANNA, on_ring="no_answer")
+    anna = h.agent("anna", support)
+    call = house.ring()
+    advance(house, 1)
+    assert len(rung(house)) == 1
+    at_once: list[int] = []
+    house.watch(lambda: at_once.append(sum(phones(house))))
+    house.sim("PUT", "faults", {"api_429": {"share": 1.0, "match": {"operation": "calls.hangup"}}})
+    services.go_not_ready(anna.pk, "break", now=house.now)
+    services.go_ready(anna.pk, now=house.now)
+    advance(house, 3)
+    house.phone(ANNA, on_ring="answer", after_secs=1)
+    house.sim("PUT", "faults", {})
+    advance(house, 5)
+    assert connected(call)
+    assert max(at_once) == 1
+    assert phones(house) == [False, True]
+
+
+def test_who_was_not_dialled_yet_is_free_for_the_next_caller_at_once(house: h.House) -> None:
+    support = h.queue(greeting_text="")
+    first = house.ring()
+    house.advance(1)
+    second = house.ring(from_="+447700900002")
+    anna = h.agent("anna", support)
+    engine.route(support.pk, now=house.now)
+    house.sim("POST", f"calls/{first.leg.call_control_id}/hangup")
+    house.simulator.drain()
+    for job in house.jobs():
+        if job[0] == "webhooks.apply":  # before anything is sent
+            house.run(job)
+    anna.refresh_from_db()
+    assert (anna.state, anna.ready_at) == (Agent.State.AVAILABLE, None)
+    house.until(lambda: connected(second))
+    assert len(rung(house)) == 1
 
 
 def test_a_dial_that_comes_to_nothing_while_nobody_answers_frees_the_agent(house: h.House) -> None:
