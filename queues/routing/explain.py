@@ -16,6 +16,9 @@ from queues.routing.scoring import PENALTY_STEP
 from queues.routing.snapshot import AgentState, State
 from queues.routing.strategies import Candidate, Rank
 
+# Up to here the share is written as one fraction: 4 to the power of a large penalty has thousands of digits.
+LARGEST_WRITTEN_OUT = 30
+
 STICKY = "sticky"
 GATE = "promise gate"
 QUEUE_PRIORITY = "queue_priority"
@@ -26,7 +29,7 @@ class Standing:
     """An agent who could be offered the call, and his sort key, lowest first.
 
     Where call and agent are weighed together the key begins with ``u * 4**-r``, an exact fraction as text, of
-    which the highest wins.
+    which the highest wins; for a large ``r`` that power stands beside the fraction.
     """
 
     agent_id: str
@@ -116,5 +119,7 @@ def _share(floor: Floor, demand: Demand, candidate: Candidate) -> tuple[str, ...
     """What pairs are weighed by."""
     if not weighs_pairs(demand.queue):
         return ()
-    unit = floor.score_unit * PENALTY_STEP**candidate.penalty
-    return (str(Fraction(floor.scores[demand.call.id], unit)),)
+    share, penalty = Fraction(floor.scores[demand.call.id], floor.score_unit), candidate.penalty
+    if penalty > LARGEST_WRITTEN_OUT:
+        return (f"{share} * {PENALTY_STEP}**-{penalty}",)
+    return (str(share / PENALTY_STEP**penalty),)

@@ -12,6 +12,8 @@ from queues.routing.shapes import problem, step
 from queues.routing.snapshot import AgentState, Membership, PenaltyRule, QueueState, Ring, State, Sticky, WaitingCall
 from queues.routing.strategies import STRATEGIES
 
+MOST_DIGITS = 100  # enough for any unit of time; what is reckoned from them can still be written
+
 
 class InvalidState(ValueError):
     """A document that is no state; ``problems`` has one line for each reason."""
@@ -25,7 +27,11 @@ def parse(text: bytes) -> Any:
     """JSON with its decimals exact. Raises InvalidState unless it is JSON and no key is repeated."""
     try:
         document = json.loads(
-            text.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_Object
+            text.decode("utf-8-sig"),
+            parse_int=_whole,
+            parse_float=Decimal,
+            parse_constant=_no_number,
+            object_pairs_hook=_Object,
         )
         problems = list(_repeated_keys(document, ""))
     except (ValueError, RecursionError) as error:
@@ -141,3 +147,9 @@ def _repeated_keys(value: Any, path: str) -> Iterator[str]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not a number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits; at most {MOST_DIGITS} are read")
+    return int(digits)

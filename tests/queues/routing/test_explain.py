@@ -1,5 +1,9 @@
 """An explanation as a person reads it: who was chosen by which key, who came next, who was out and why."""
 
+from fractions import Fraction
+
+import pytest
+
 from queues.routing import dry_run
 
 
@@ -103,6 +107,16 @@ def test_a_second_choice_beyond_the_gate_is_a_runner_up_with_a_quarter_of_the_sh
         }
     )
     assert offer["runners_up"] == [{"agent": "b", "key": ["1/6", 1, 0, 0, "b"]}]
+
+
+@pytest.mark.parametrize(
+    ("penalty", "share"), [(30, str(Fraction(1, 2 * 4**30))), (31, "1/2 * 4**-31"), (32_767, "1/2 * 4**-32767")]
+)
+def test_the_share_of_a_last_resort_is_exact_and_short(penalty, share):
+    queues = [{"id": "q", "strategy": "promise"}, {"id": "main", "main_available": 3}]
+    agents = [{"id": "a", "memberships": {"q": {"penalty": penalty}, "main": {}}}]
+    [offer] = explained({"queues": queues, "agents": agents, "calls": [call(wait=10)]})
+    assert offer["chosen"] == [{"agent": "a", "key": [share, penalty, 0, 0, "a"]}]
 
 
 def test_who_is_kept_for_his_first_queue_is_out_for_queue_priority():

@@ -264,6 +264,7 @@ REFUSED = [
     ),
     ("no JSON", "{now: 1}", "not JSON: "),
     ("a number that is none", '{"now": NaN}', "not JSON: NaN is not a number"),
+    ("a number too long to reckon with", f'{{"now": {"9" * 101}}}', "not JSON: a number of 101 digits; at most 100"),
     ("JSON without a bottom", "[" * 100_000, "not JSON: "),
 ]
 
