@@ -2,11 +2,11 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queues.models import Agent, QueueMembership, RoutingDecision
+from queues.models import Agent, Call, Offer, RoutingDecision
 from queues.routing.eligibility import AVAILABLE, DECLINED, MEMBER, PENALTY, READY, SKILLS
 from queues.routing.explain import GATE, QUEUE_PRIORITY, STICKY
 from queues.routing.strategies import STRATEGIES
@@ -35,45 +35,87 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """An agent whom the same pass offered another call."""
+
+    name: str
+    call: Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reasons:
-    """``excluded`` is by reason, in words; ``chosen`` is empty where the call was left waiting."""
+    """``excluded`` is by reason, in words; ``chosen`` is empty where the call was left waiting.
+
+    ``offered_to``: whom of the chosen it was offered, which is nobody where all of them had been taken meanwhile.
+    ``failure``: why there are none of these.
+    """
 
     decision: RoutingDecision
     strategy: str
-    chosen: list[Standing]
-    runners_up: list[Standing]
-    excluded: Mapping[str, list[str]]
+    offered_to: Sequence[str]
+    chosen: Sequence[Standing]
+    runners_up: Sequence[Standing]
+    elsewhere: Sequence[Elsewhere]
+    excluded: Mapping[str, Sequence[str]]
+    failure: str
 
 
 def tell(decisions: Iterable[RoutingDecision]) -> Iterator[Reasons]:
     decisions = list(decisions)
     names = _names(decisions)
-    members = _members(decisions)
+    offers = _offers(decisions)
     for decision in decisions:
-        said = decision.explanation
+        said, routing_pass = decision.explanation, decision.routing_pass
+        made = offers[routing_pass.pk]
+        elsewhere: list[Elsewhere] = []
         excluded: dict[str, list[str]] = defaultdict(list)
-        for agent_id, rule in said["excluded"].items():
-            excluded[WORDS.get(rule, rule)].append(names.get(agent_id, UNKNOWN))
-        there = {agent["id"] for agent in decision.routing_pass.state["agents"]}
-        absent = WORDS[AVAILABLE] if decision.routing_pass.every_free_agent else NOT_LOOKED_AT
-        excluded[absent] += [name for agent_id, name in members[decision.entry.queue_id] if agent_id not in there]
+        for agent_id, rule in said.get("excluded", {}).items():
+            name, offer = names.get(agent_id, UNKNOWN), made.get(agent_id)
+            if rule == AVAILABLE and offer is not None:
+                elsewhere.append(Elsewhere(name=name, call=offer.call))
+            else:
+                excluded[WORDS.get(rule, rule)].append(name)
+        if said:
+            _add_absent(excluded, decision, names)
         strategy = STRATEGIES.get(decision.strategy)
         yield Reasons(
             decision=decision,
             strategy=strategy.label if strategy else decision.strategy,
+            offered_to=sorted(offer.agent.name for offer in made.values() if offer.entry_id == decision.entry_id),
             chosen=_standings(said.get("chosen", ()), names),
-            runners_up=_standings(said["runners_up"], names),
-            excluded={words: sorted(who) for words, who in sorted(excluded.items()) if who},
+            runners_up=_standings(said.get("runners_up", ()), names),
+            elsewhere=sorted(elsewhere, key=lambda each: each.name),
+            excluded=dict(sorted(excluded.items())),
+            failure=routing_pass.failure,
         )
 
 
-def _members(decisions: Iterable[RoutingDecision]) -> Mapping[uuid.UUID, list[tuple[str, str]]]:
-    """The members of the queues, by id and name. Who was not free when a pass was made is not in its state."""
-    members: dict[uuid.UUID, list[tuple[str, str]]] = defaultdict(list)
-    rows = QueueMembership.objects.filter(queue__in={decision.entry.queue_id for decision in decisions}).order_by()
-    for queue_id, agent_id, name in rows.values_list("queue_id", "agent_id", "agent__name"):
-        members[queue_id].append((str(agent_id), name))
-    return members
+def _add_absent(excluded: dict[str, list[str]], decision: RoutingDecision, names: Mapping[str, str]) -> None:
+    """The members of the queue who were not in the state, as far as they were written down."""
+    words = WORDS[AVAILABLE] if decision.routing_pass.every_free_agent else NOT_LOOKED_AT
+    absent = _absent(decision)
+    if absent["count"]:
+        excluded[words] += (names.get(agent_id, UNKNOWN) for agent_id in absent["first"])
+    for who in excluded.values():
+        who.sort()
+    if unnamed := absent["count"] - len(absent["first"]):
+        excluded[words].append(f"{unnamed} more")
+
+
+def _absent(decision: RoutingDecision) -> Mapping[str, Any]:
+    nobody = {"count": 0, "first": []}
+    return decision.routing_pass.absent.get(str(decision.entry.queue_id), nobody)  # type: ignore[no-any-return]
+
+
+def _offers(decisions: Iterable[RoutingDecision]) -> Mapping[uuid.UUID, Mapping[str, Offer]]:
+    """All that came of the same passes, by pass and agent."""
+    offers: dict[uuid.UUID, dict[str, Offer]] = defaultdict(dict)
+    link = RoutingDecision.offers.through
+    passes = {decision.routing_pass_id for decision in decisions}
+    rows = link.objects.filter(routingdecision__routing_pass__in=passes)
+    for row in rows.select_related("routingdecision", "offer__agent", "offer__call"):
+        offers[row.routingdecision.routing_pass_id][str(row.offer.agent_id)] = row.offer
+    return offers
 
 
 def _standings(said: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> list[Standing]:
@@ -87,5 +129,6 @@ def _names(decisions: Iterable[RoutingDecision]) -> Mapping[str, str]:
     ids = set[str]()
     for decision in decisions:
         said = decision.explanation
-        ids |= {each["agent"] for each in (*said.get("chosen", ()), *said["runners_up"])} | set(said["excluded"])
+        ids |= {each["agent"] for each in (*said.get("chosen", ()), *said.get("runners_up", ()))}
+        ids |= {*said.get("excluded", ()), *_absent(decision)["first"]}
     return {str(pk): name for pk, name in Agent.objects.filter(pk__in=ids).values_list("pk", "name")}

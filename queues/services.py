@@ -6,6 +6,7 @@ conditional updates of their own.
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -529,10 +530,28 @@ def due_calls(now: datetime) -> list[uuid.UUID]:
     )
 
 
-def why(call: Call) -> QuerySet[RoutingDecision]:
-    """What the passes of the last 30 days said of a call, oldest first."""
-    decisions = RoutingDecision.objects.filter(call=call).select_related("offer__agent", "entry__queue", "routing_pass")
-    return decisions.order_by("decided_at")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """``decisions``: what the passes of the last 30 days said of a call, oldest first.
+
+    ``ahead``: the call behind which it waits now, at the head of its line; passes look at the heads, and what they said
+    of that one last, ``of_ahead``, holds for those behind it.
+    """
+
+    decisions: QuerySet[RoutingDecision]
+    ahead: Call | None
+    of_ahead: QuerySet[RoutingDecision]
+
+
+def why(call: Call, *, now: datetime) -> Why:
+    entry = open_entry(call)
+    first = None if entry is None else engine.ahead_of(entry, now=now)
+    decisions = RoutingDecision.objects.select_related("entry__queue", "routing_pass").defer("routing_pass__state")
+    return Why(
+        decisions=decisions.filter(call=call).order_by("decided_at"),
+        ahead=None if first is None else first.call,
+        of_ahead=decisions.filter(entry=first).order_by("-decided_at")[:1] if first else decisions.none(),
+    )
 
 
 def preview(queue: Queue, required_skills: Mapping[str, int], *, now: datetime) -> Preview:

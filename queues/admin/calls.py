@@ -130,11 +130,15 @@ def past_of(call: Call, request: HttpRequest) -> dict[str, Any]:
     def seen(permission: str, rows: QuerySet[Any]) -> list[Any] | None:
         return list(rows[:MOST_ROWS]) if user.has_perm(permission) else None
 
+    may_know_why = user.has_perm("queues.view_routingdecision")
+    why = services.why(call, now=timezone.now()) if may_know_why else None
     return {
         "most_rows": MOST_ROWS,
         "shows_tokens": user.is_superuser,
         "entries": seen("queues.view_queueentry", call.entries.select_related("queue").order_by("number")),
-        "decisions": _told(seen("queues.view_routingdecision", services.why(call))),
+        "decisions": list(reasons.tell(why.decisions[:MOST_ROWS])) if why else None,
+        "ahead": why.ahead if why else None,
+        "reasons_of_ahead": list(reasons.tell(why.of_ahead)) if why else None,
         "offers": seen("queues.view_offer", call.offers.select_related("agent", "entry__queue").order_by("offered_at")),
         "legs": seen("conferences.view_callleg", CallLeg.objects.filter(call_id=call.pk).order_by("initiated_at")),
         "sessions": seen(
@@ -149,10 +153,6 @@ def past_of(call: Call, request: HttpRequest) -> dict[str, Any]:
         "commands": seen("webhooks.view_command", Command.objects.filter(call_id=call.pk).order_by("sequence")),
         "events": seen("webhooks.view_webhookevent", WebhookEvent.objects.filter(call_id=call.pk).order_by("id")),
     }
-
-
-def _told(decisions: list[RoutingDecision] | None) -> list[reasons.Reasons] | None:
-    return None if decisions is None else list(reasons.tell(decisions))
 
 
 @admin.register(QueueEntry)
@@ -254,20 +254,23 @@ class OfferAdmin(ReadOnlyAdmin):
     @display(description="why")
     def why(self, offer: Offer) -> str:
         """The pass that made it; none where it is older than 30 days."""
-        return _rendered(RoutingDecision.objects.filter(offer=offer)) or "–"
+        return _rendered(RoutingDecision.objects.filter(offers=offer)) or "–"
 
 
 @admin.register(RoutingDecision)
 class RoutingDecisionAdmin(ReadOnlyAdmin):
     list_display = ("shown_call", "shown_queue", "shown_offer", "strategy", "decided_at")
-    list_select_related = ("call", "entry__queue", "offer__agent")
+    list_select_related = ("call", "entry__queue")
     list_filter = ("strategy", ("decided_at", RangeDateTimeFilter))
     list_filter_submit = True
     show_full_result_count = False
     search_fields = ("call__from_number", "call__to_number")
     search_help_text = "A number, or a call's id."
-    exclude = ("gist", "explanation")
+    exclude = ("facts", "explanation")
     readonly_fields = ("why",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RoutingDecision]:
+        return super().get_queryset(request).prefetch_related("offers__agent")
 
     @display(description="call")
     def shown_call(self, decision: RoutingDecision) -> str:
@@ -279,7 +282,7 @@ class RoutingDecisionAdmin(ReadOnlyAdmin):
 
     @display(description="offered to")
     def shown_offer(self, decision: RoutingDecision) -> str:
-        return decision.offer.agent.name if decision.offer else "nobody"
+        return ", ".join(offer.agent.name for offer in decision.offers.all()) or "nobody"
 
     @display(description="why")
     def why(self, decision: RoutingDecision) -> str:
@@ -300,7 +303,7 @@ class RoutingPassAdmin(ReadOnlyAdmin):
     list_filter = (("decided_at", RangeDateTimeFilter),)
     list_filter_submit = True
     show_full_result_count = False
-    exclude = ("state",)
+    exclude = ("state", "absent")
     readonly_fields = ("state_as_json",)
 
     @display(description="state, for manage.py route")

@@ -123,7 +123,7 @@ class _Claims:
                         self._pointers[assignment.queue_id] = turn.position
             if self.was_late:
                 break
-        self._reasons.of_waiting()
+        self._reasons.keep()
 
     def _turn(self, queue_id: str, agent_id: str) -> "_Turn | None":
         if queue_id not in self._pointers:
@@ -158,17 +158,16 @@ class _Turn:
 def _offer(
     entry_id: str, agent_id: str, reasons: Reasons, *, exclusive: bool, turn: _Turn | None, now: datetime
 ) -> None:
-    """Claim stay and agent and write the offer with its dial and its reasons, all or nothing.
+    """Claim stay and agent and write the offer with its dial, all or nothing.
 
     Raises _CallTaken, _AgentTaken or _NotToBeOffered.
     """
     try:
         with transaction.atomic():
             offer = _claim_and_dial(uuid.UUID(entry_id), uuid.UUID(agent_id), exclusive=exclusive, turn=turn, now=now)
-            reasons.of_offer(offer)
     except IntegrityError:
         raise _NotToBeOffered from None
-    reasons.are_kept()
+    reasons.of_offer(offer)
     free_since = max(offer.entry.entered_at, offer.agent_available_since or offer.entry.entered_at)
     meters.offer_delay_seconds.observe(max(0.0, (now - free_since).total_seconds()))
 

@@ -9,13 +9,20 @@ from queues.models.offer import Offer
 
 
 class RoutingPass(models.Model):
-    """One pass that changed something. ``state`` is the JSON that ``manage.py route`` decides again."""
+    """One pass of which there was something to say. ``state`` is the JSON that ``manage.py route`` decides again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     decided_at = models.DateTimeField(db_index=True)
     state = models.JSONField()
     every_free_agent = models.BooleanField(
         default=True, help_text="no free agent was left out of the state because others like him come before"
+    )
+    absent = models.JSONField(
+        default=dict,
+        help_text="by queue, the members who are not in the state: how many they are, and the first of them",
+    )
+    failure = models.TextField(
+        blank=True, default="", help_text="what went wrong as it was explained; its offers stand all the same"
     )
 
     class Meta:
@@ -29,19 +36,24 @@ class RoutingPass(models.Model):
 class RoutingDecision(models.Model):
     """What one pass said of one stay (ROUTING §7): whom it was offered and why, or why to nobody.
 
-    One for each offer; for a call left waiting, one whenever that changes. Kept for 30 days.
+    One for each call that a pass offered, to however many; for a call left waiting, one whenever there is something
+    to say that has not been said of it since it began to wait or was offered last. Kept for 30 days.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     routing_pass = models.ForeignKey(RoutingPass, on_delete=models.CASCADE, related_name="decisions")
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="decisions")
     entry = models.ForeignKey(QueueEntry, on_delete=models.CASCADE, related_name="decisions")
-    offer = models.OneToOneField(Offer, null=True, blank=True, on_delete=models.CASCADE, related_name="decision")
+    offers = models.ManyToManyField(
+        Offer, blank=True, related_name="decisions", help_text="those it led to; each comes from one decision"
+    )
     decided_at = models.DateTimeField()
     strategy = models.CharField(max_length=30)
-    explanation = models.JSONField(help_text="chosen, runners_up and excluded, as manage.py route --explain has it")
-    gist = models.CharField(
-        max_length=64, editable=False, help_text="of a call left waiting: changes when the reasons do"
+    explanation = models.JSONField(
+        help_text="chosen, runners_up and excluded, as manage.py route --explain has it; empty where that failed"
+    )
+    facts = models.JSONField(
+        default=list, editable=False, help_text="of a call left waiting: what is said of it, each once"
     )
 
     class Meta:
@@ -52,4 +64,4 @@ class RoutingDecision(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.call}: {'offered' if self.offer_id else 'waits'}"
+        return f"{self.call}: {'waits' if self.facts else 'offered'}"

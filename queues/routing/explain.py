@@ -6,7 +6,6 @@ A pass is a function of its state, so nobody has to watch it: it is done again h
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import Any
 
 from queues.routing.eligibility import Demand
@@ -64,15 +63,15 @@ class Explanation:
         }
 
 
-def explain(state: State, result: PassResult, *, most_waiting: int | None = None) -> tuple[Explanation, ...]:
+def explain(state: State, result: PassResult, *, waiting: Collection[str] | None = None) -> tuple[Explanation, ...]:
     """The offers of ``result`` in order, each as things stood when it was made; then the calls left waiting.
 
-    ``most_waiting``: no more of those than the first so many in line.
+    ``waiting``: of those only these.
     """
-    return tuple(_explanations(state, result, most_waiting))
+    return tuple(_explanations(state, result, waiting))
 
 
-def _explanations(state: State, result: PassResult, most_waiting: int | None) -> Iterator[Explanation]:
+def _explanations(state: State, result: PassResult, waiting: Collection[str] | None) -> Iterator[Explanation]:
     floor = Floor(state)
     members: dict[str, list[AgentState]] = {queue.id: [] for queue in state.queues}
     for agent in sorted(state.agents, key=lambda agent: agent.id):
@@ -83,8 +82,9 @@ def _explanations(state: State, result: PassResult, most_waiting: int | None) ->
         queue_members = members[offer.queue_id]
         yield _explanation(floor, demand, queue_members, chosen=offer.agent_ids)
         floor.serve(demand, [agent for agent in queue_members if agent.id in offer.agent_ids])
-    for demand in islice(floor.line.values(), most_waiting):
-        yield _explanation(floor, demand, members[demand.queue.id], chosen=())
+    for call_id, demand in floor.line.items():
+        if waiting is None or call_id in waiting:
+            yield _explanation(floor, demand, members[demand.queue.id], chosen=())
 
 
 def _explanation(

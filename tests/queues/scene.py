@@ -158,5 +158,5 @@ def decided(call: Call) -> RoutingDecision:
         decided_at=now,
         strategy="longest_idle",
         explanation={"call": str(entry.pk), "strategy": "longest_idle", "runners_up": [], "excluded": {}},
-        gist="",
+        facts=["longest_idle"],
     )
