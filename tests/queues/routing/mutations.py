@@ -173,6 +173,18 @@ MUTATIONS = [
     Mutation(
         "weighted by penalty first", "strategies.py", 'loses more often.", penalty_first=False)', 'loses more often.")'
     ),
+    Mutation(
+        "a missing last call is inherited from nobody",
+        "state_json.py",
+        'Membership(**{"last_call_end": last, **membership})',
+        "Membership(**membership)",
+    ),
+    Mutation(
+        "a ranking as promise's pairs would have it",
+        "one_pass.py",
+        "candidates.sort(key=STRATEGIES[demand.queue.strategy].rank)",
+        "candidates.sort(key=strategy_of(demand.queue).rank)",
+    ),
     # Section 3
     Mutation("lighter queues first", "scoring.py", "return -demand.queue.weight,", "return demand.queue.weight,"),
     Mutation("lower scores first", "scoring.py", ", -score, call", ", score, call"),
@@ -196,6 +208,12 @@ MUTATIONS = [
     ),
     Mutation(
         "withheld from a sticky offer", "floor.py", "if not first or agent is self.favourite(demand):", "if not first:"
+    ),
+    Mutation(
+        "never withheld from whoever prefers somebody",
+        "floor.py",
+        "if not first or agent is self.favourite(demand):",
+        "if not first or demand.preferred is not None:",
     ),
     Mutation(
         "withheld for what he may not have",
@@ -262,6 +280,18 @@ MUTATIONS = [
     ),
     Mutation(
         "call by call under promise", "one_pass.py", "score * PENALTY_STEP ** (least_suitable - penalty)", "score"
+    ),
+    Mutation(
+        "the penalty before the call's id",
+        "one_pass.py",
+        "rank=(place[0], False, *place[1:], penalty)",
+        "rank=(place[0], False, *place[1:-1], penalty, place[-1])",
+    ),
+    Mutation(
+        "pairs by the strategy too",
+        "floor.py",
+        'return queue.scoring == "promise"',
+        'return queue.scoring == "promise" or queue.strategy == "promise"',
     ),
     Mutation("only the best rank of a call", "one_pass.py", "if takers or floor.favourite(demand):", "if takers:"),
 ]
