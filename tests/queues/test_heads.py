@@ -461,3 +461,24 @@ def test_what_a_decision_asks_is_planned_once_and_outlives_a_rollback() -> None:
         cursor.execute("SELECT 1 / 0")
     _, result = decide(Start(queue_id=line.pk), now=NOW)
     assert len(result.assignments) == 1
+
+
+@pytest.mark.parametrize("seed", range(9000, 9040))
+def test_an_agent_who_becomes_free_is_given_what_the_whole_state_gives_him(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that could be served has been, until somebody who was away is free too."""
+    monkeypatch.setattr(gathering, "ALL_FREE", seed % 3 * 5)
+    World(seed, agents=10, calls=16)
+    served = one_pass.assign(whole_state()).assignments
+    QueueEntry.objects.filter(pk__in=[offer.call_id for offer in served]).update(state="ended")
+    taken = [agent_id for offer in served for agent_id in offer.agent_ids]
+    Agent.objects.filter(pk__in=taken).update(state="not_ready")
+    away = list(Agent.objects.exclude(state="available").order_by("name"))
+    if not away:
+        return
+    freed = random.Random(seed).choice(away)
+    Agent.objects.filter(pk=freed.pk).update(state="available", available_since=NOW, ready_at=None)
+    expected = one_pass.assign(whole_state())
+    _, result = decide(Start(agent_id=freed.pk), now=NOW)
+    assert result.assignments == expected.assignments
