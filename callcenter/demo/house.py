@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.db import models, transaction
@@ -40,14 +41,20 @@ QUEUES: Mapping[str, Mapping[str, object]] = {
         "number": "+442079460002",
         "greeting_text": "Thank you for calling sales. Please hold.",
         "record": Queue.Record.ON_DEMAND,
+        # Whoever talked with the caller last is waited for; the last resorts come in late.
+        "sticky": {"hold_seconds": 15},
+        "max_penalty": 1,
+        "penalty_rules": [{"after": 30, "max_penalty": None}],
     },
     "Billing": {
         "number": "+442079460003",
         "greeting_text": "Welcome to billing. Please hold.",
         "record": Queue.Record.ALWAYS,
-        "required_skills": {"billing": 1},
+        "required_skills": {"billing": 3},
+        "rings": [{"after": 20, "levels": {"billing": 2}}, {"after": 40, "levels": {"billing": 1}}],
     },
 }
+TIMES = ("after", "hold_seconds")  # in the rules of a queue, in seconds of life
 # Every agent has a main queue and helps out in the others: what the promise is for.
 PROMISE = {"strategy": "promise", "scoring": Queue.Scoring.PROMISE, "beta": Decimal("0.25")}
 AGENTS = ("Ana", "Ben", "Chloe", "Dan", "Eva", "Femi", "Gus", "Hana", "Ivo", "Jun", "Kim", "Lea")
@@ -71,6 +78,14 @@ class Pace:
     speed: float
     longest_patience_secs: float
     wrap_up_secs: int | None = None
+
+    def rules(self, rules: Any) -> Any:
+        """A queue's rules with their seconds divided by the speed, none less than one."""
+        if isinstance(rules, list):
+            return [self.rules(each) for each in rules]
+        if not isinstance(rules, dict):
+            return rules
+        return {name: max(1, round(value / self.speed)) if name in TIMES else value for name, value in rules.items()}
 
     def queue_settings(self) -> dict[str, int]:
         """The queues' seconds divided by the speed, as far as Telnyx and good sense allow."""
@@ -152,7 +167,8 @@ def _queue(name: str, pace: Pace) -> Queue:
     for skill in plan.get("required_skills", {}):  # type: ignore[attr-defined]
         Skill.objects.get_or_create(name=skill)
     team, _ = Team.objects.get_or_create(name="Front office")
-    settings = {"team": team, "hold_music_url": MUSIC, **PROMISE, **plan, **pace.queue_settings()}
+    own = {name: pace.rules(value) for name, value in plan.items()}
+    settings = {"team": team, "hold_music_url": MUSIC, **PROMISE, **own, **pace.queue_settings()}
     queue, _ = Queue.objects.update_or_create(name=name, defaults=settings)
     queue.full_clean()
     Number.objects.update_or_create(number=number, defaults={"queue": queue})

@@ -1,13 +1,16 @@
 """``dev`` and ``demo`` as a person starts them: the whole service, and one clear line for nonsense."""
 
+import html
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from django.conf import settings
@@ -22,12 +25,15 @@ from webhooks import metering
 NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "DEBUG", "LOG_LEVEL")
 
 
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+
+
 def run(*arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**environment, **changes},
+        env={**environment(), **changes},
         capture_output=True,
         text=True,
         check=False,
@@ -135,3 +141,75 @@ def test_a_demo_brings_every_call_to_a_right_end(stores: dict[str, str]) -> None
     assert (summary["lost"], summary["double_booked"], summary["invariant_violations"]) == (0, 0, 0)
     assert summary["backends"]["database"] == ("postgres" if "DATABASE_URL" in stores else "sqlite")
     assert summary["backends"]["broker"] == ("redis" if "REDIS_URL" in stores else "fakeredis")
+
+
+@pytest.mark.backend
+def test_a_demos_decision_is_read_in_the_admin_and_made_again_from_its_state(
+    stores: dict[str, str], tmp_path: Path
+) -> None:
+    """As an operator would: the pages are fetched from the demo's own web, the state is copied from one into a file."""
+    ports = ["--port", str(any_port()), "--simulator-port", str(any_port())]
+    calls = ["--calls", "2", "--speed", "20", "--seed", "7", "--answering"]
+    demo = subprocess.Popen(
+        [sys.executable, "manage.py", "demo", *calls, *ports],
+        cwd=ROOT,
+        env={**environment(), **stores, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert demo.stdout is not None
+        said = list(_up_to(demo.stdout, "calls: "))
+        [(address, password)] = re.findall(r"at (\S+)/admin/ .* password (\S+)", "".join(said))
+        with httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
+            _sign_in(browser, password)
+            links = re.findall(r"/admin/queues/routingdecision/[0-9a-f-]{36}/", _page(browser, "routingdecision/"))
+            pages = [browser.get(f"{link}change/").raise_for_status().text for link in dict.fromkeys(links)]
+            offers = [page for page in pages if "<strong>" in _why(page)]
+            assert offers
+            for page in offers:
+                [state] = re.findall(r"routingpass/[0-9a-f-]{36}/", page)[:1]
+                [entry] = re.findall(r"queueentry/([0-9a-f-]{36})/", page)[:1]
+                file = tmp_path / "state.json"
+                file.write_text(_state_on(_page(browser, f"{state}change/")))
+                answer = run("route", str(file), "--explain", DEBUG="1", SECRET_KEY="x")
+                assert answer.returncode == 0, answer.stderr
+                [again] = [each for each in json.loads(answer.stdout)["explain"] if each["call"] == entry]
+                agents = [_page(browser, f"agent/{each['agent']}/change/") for each in again["chosen"]]
+                names = [re.findall(r'name="name" value="(\w+)"', agent) for agent in agents]
+                assert names == [[name] for name in re.findall(r"<strong>(\w+)</strong>", _why(page))]
+    finally:
+        demo.terminate()
+        demo.communicate(timeout=60)
+
+
+def _up_to(lines: Iterable[str], words: str) -> Iterator[str]:
+    """With the line that has them, which has to come."""
+    for line in lines:
+        yield line
+        if words in line:
+            return
+    raise AssertionError(f"it ended without {words!r}")
+
+
+def _sign_in(browser: httpx.Client, password: str) -> None:
+    browser.get("/admin/login/").raise_for_status()
+    said = {"username": "olga", "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+    browser.post("/admin/login/", data=said, headers={"Referer": str(browser.base_url)}).raise_for_status()
+
+
+def _page(browser: httpx.Client, path: str) -> str:
+    return browser.get(f"/admin/queues/{path}").raise_for_status().text
+
+
+def _why(page: str) -> str:
+    """Whom a decision's page says was chosen: the sentence with the names in bold."""
+    return "".join(re.findall(r"<p>[^<]*: <strong>.*?</p>", page))
+
+
+def _state_on(page: str) -> str:
+    text = html.unescape(page)
+    begin = text.index('{"now"')
+    _, end = json.JSONDecoder().raw_decode(text, begin)
+    return text[begin:end]

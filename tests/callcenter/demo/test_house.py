@@ -2,11 +2,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.forms.models import model_to_dict
+from django.utils import timezone
 
 from callcenter import roles
 from callcenter.demo import house
 from callcenter.demo.house import NotTheDemos, Pace
+from queues import services
+from queues.admin.forms import QueueForm
 from queues.models import Agent, Number, Queue, QueueMembership, SupervisorPhone
+from tests.queues import scene
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +31,33 @@ def test_it_has_three_queues_twelve_agents_and_two_supervisors() -> None:
         assert user.has_perms(["conferences.monitor_conference", "queues.force_agent_state"])
         assert user.has_perms(["queues.change_queue", "callcenter.view_processheartbeat"])
     assert SupervisorPhone.objects.count() == 2
+
+
+def test_a_ring_a_penalty_rule_and_a_sticky_queue_can_be_seen() -> None:
+    house.furnish(Pace(speed=5, longest_patience_secs=84), now=NOW)
+    sales, billing = (Queue.objects.get(name=name) for name in ("Sales", "Billing"))
+    assert sales.sticky == {"hold_seconds": 3}
+    call = scene.waiting(sales, name="sales", since=1)
+    standing = services.standing(call, now=timezone.now())
+    assert standing is not None
+    assert standing.window is not None
+    assert standing.window.next_window is not None
+    assert (standing.window.window.max_penalty, standing.window.next_window.max_penalty) == (1, None)
+    call = scene.waiting(billing, name="billing", since=1)
+    call.entries.update(required_skills=billing.required_skills)
+    standing = services.standing(call, now=timezone.now())
+    assert standing is not None
+    assert (standing.ring.number, standing.ring.count, standing.ring.next_required) == (1, 3, {"billing": 2})
+
+
+@pytest.mark.parametrize("speed", [1, 5, 20, 100])
+def test_its_queues_are_such_as_the_form_would_save(speed: float) -> None:
+    house.furnish(Pace(speed=speed, longest_patience_secs=21), now=NOW)
+    for queue in Queue.objects.all():
+        kept = model_to_dict(queue)
+        form = QueueForm(instance=queue)
+        said = {name: field.prepare_value(kept[name]) for name, field in form.fields.items() if kept[name] is not None}
+        assert QueueForm(said, instance=queue).errors == {}
 
 
 def test_the_groups_rights_are_left_as_they_are() -> None:
