@@ -1,5 +1,6 @@
 """The forms behind the pages: each answers nonsense with one line that says what is accepted."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from queues.models import Agent, Queue, QueueMembership, Skill
+from queues.routing.shapes import problem, shown
+from queues.routing.state_json import InvalidState, parse
 from queues.routing.state_shape import QUEUE
 from queues.routing.strategies import STRATEGIES
 from queues.templatetags.live import levels_as_text
@@ -20,7 +23,8 @@ from queues.templatetags.live import levels_as_text
 PENALTY_LIMITS = ("min_penalty", "max_penalty", "raise_penalty")
 PROMISE = "promise"
 HIGHEST_LEVEL = 5
-LONGEST_AFTER = 86_400  # nobody waits for a day
+LONGEST_WAIT = 86_400  # nobody waits for a day
+LONGEST_MEMORY = 315_360_000  # ten years: a customer is known for long
 RINGS_LIKE = '[{"after": 30, "levels": {"spanish": 2}}, {"after": 60, "drop": ["spanish"]}]'
 RULES_LIKE = '[{"after": 60, "max_penalty": 2}, {"after": 120, "max_penalty": null}]'
 STICKY_LIKE = '{"hold_seconds": 30, "max_age": 86400}'
@@ -62,9 +66,6 @@ HELP = {
     "max_penalty": "Agents above it are not asked.",
     "raise_penalty": "Agents below it are treated as if they had it.",
     "penalty_members_limit": "With as many agents or fewer, penalties do not count.",
-    "rings": RINGS_HELP,
-    "penalty_rules": RULES_HELP,
-    "sticky": STICKY_HELP,
 }
 MEMBERSHIP_HELP = {
     "penalty": "Lower is asked first. For promise: 0 main agent, 1 second choice, 2 last resort.",
@@ -98,15 +99,57 @@ class SkillLevelsField(forms.CharField):
         return super().has_changed(self.prepare_value(initial), data)
 
 
+class RoutingField(forms.CharField):
+    """One of a queue's settings that are JSON, read and judged as ``manage.py route`` does.
+
+    A pass that cannot read one queue's nonsense would stop all of its neighbours. Empty is ``nothing``.
+    """
+
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
+
+    def __init__(self, setting: str, *, like: str, nothing: list[Any] | None, help_text: str) -> None:
+        super().__init__(required=False, help_text=help_text)
+        self._setting, self._like, self._nothing = setting, like, nothing
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return self._nothing
+        try:
+            said = parse(text.encode(), self._setting)
+        except InvalidState as error:
+            raise ValidationError([f"{line}. For example: {self._like}." for line in error.problems]) from None
+        if problems := list(QUEUE[self._setting].problems(said, self._setting)):
+            raise ValidationError(problems)
+        return said
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 def unknown_skills(names: Iterable[str]) -> list[str]:
-    """Those of the names that no skill has. They are compared here: what is typed may be more than SQL can take."""
-    return sorted(set(names) - set(Skill.objects.values_list("name", flat=True)))
+    """Those of the names that no skill has, in ASCII. They are compared here: what is typed may be more than SQL can
+    take, and more than a page can show.
+    """
+    unknown = set(names) - set(Skill.objects.values_list("name", flat=True))
+    return sorted(json.dumps(name)[1:-1] for name in unknown)
+
+
+def skills_of(rings: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The skills that rings name."""
+    return {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
 
 
 class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
     required_skills = SkillLevelsField(
         required=False, help_text="What its calls need, levels 1 to 5: spanish 3, billing 2. Add the skills first."
     )
+    rings = RoutingField("rings", like=RINGS_LIKE, nothing=[], help_text=RINGS_HELP)
+    penalty_rules = RoutingField("penalty_rules", like=RULES_LIKE, nothing=[], help_text=RULES_HELP)
+    sticky = RoutingField("sticky", like=STICKY_LIKE, nothing=None, help_text=STICKY_HELP)
 
     class Meta:
         model = Queue
@@ -116,14 +159,11 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
                 "invalid_choice": f"“%(value)s” is not a strategy. Choose one of: {', '.join(STRATEGIES)}.",
             },
             "hold_music_url": {"required": "A queue needs hold music: callers never wait in silence."},
-            "rings": {"invalid": f"Enter a valid JSON. For example: {RINGS_LIKE}."},
-            "penalty_rules": {"invalid": f"Enter a valid JSON. For example: {RULES_LIKE}."},
-            "sticky": {"invalid": f"Enter a valid JSON. For example: {STICKY_LIKE}."},
         }
         help_texts = HELP
         widgets = {
             name: UnfoldAdminTextareaWidget(attrs={"rows": 3})
-            for name in ("greeting_text", "consent_text", "closing_text", "rings", "penalty_rules", "sticky")
+            for name in ("greeting_text", "consent_text", "closing_text")
         }
 
     def clean_hold_music_url(self) -> str:
@@ -138,22 +178,24 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
         return url
 
     def clean_rings(self) -> list[dict[str, Any]]:
-        rings: list[dict[str, Any]] = self._shaped("rings") or []
-        named = {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
-        if unknown := unknown_skills(named):
+        rings: list[dict[str, Any]] = self.cleaned_data["rings"]
+        if unknown := unknown_skills(skills_of(rings)):
             raise ValidationError(f"rings: unknown skill {', '.join(unknown)}. Add it first.")
         if idle := list(_idle_rings(rings)):
             raise ValidationError(idle)
         return rings
 
     def clean_penalty_rules(self) -> list[dict[str, Any]]:
-        rules: list[dict[str, Any]] = self._shaped("penalty_rules") or []
+        rules: list[dict[str, Any]] = self.cleaned_data["penalty_rules"]
         if idle := list(_idle_rules(rules)):
             raise ValidationError(idle)
         return rules
 
     def clean_sticky(self) -> dict[str, Any] | None:
-        return self._shaped("sticky") or None
+        sticky: dict[str, Any] | None = self.cleaned_data["sticky"]
+        if sticky is not None and (idle := list(_too_long(sticky))):
+            raise ValidationError(idle)
+        return sticky
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -175,35 +217,33 @@ class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
     def _is_news(self, field: str) -> bool:
         return field in self.changed_data
 
-    def _shaped(self, field: str) -> Any:
-        """What a pass could not read is not saved: one queue's nonsense would stop all of its neighbours."""
-        value = self.cleaned_data[field]
-        if value and (problems := list(QUEUE[field].problems(value, field))):
-            raise ValidationError(problems)
-        return value
-
 
 def _idle_rings(rings: list[dict[str, Any]]) -> Iterator[str]:
     """Rings that a pass could read and that would never do what was meant."""
     for number, ring in enumerate(rings):
-        yield from _too_late(f"rings[{number}]", ring)
+        yield from _above(LONGEST_WAIT, f"rings[{number}].after", ring["after"], "which is a day")
         if not ring.get("drop") and not ring.get("levels"):
             yield f"rings[{number}]: found nothing that is asked for less; accepted: levels, drop, or both."
         for skill, level in ring.get("levels", {}).items():
-            if level > HIGHEST_LEVEL:
-                yield f"rings[{number}].levels.{skill}: found {level}; accepted: up to {HIGHEST_LEVEL}."
+            yield from _above(HIGHEST_LEVEL, f"rings[{number}].levels.{skill}", level)
 
 
 def _idle_rules(rules: list[dict[str, Any]]) -> Iterator[str]:
     for number, rule in enumerate(rules):
-        yield from _too_late(f"penalty_rules[{number}]", rule)
+        yield from _above(LONGEST_WAIT, f"penalty_rules[{number}].after", rule["after"], "which is a day")
         if not rule.keys() & set(PENALTY_LIMITS):
             yield f"penalty_rules[{number}]: found no limit; accepted: one or more of {', '.join(PENALTY_LIMITS)}."
 
 
-def _too_late(place: str, rule: Mapping[str, Any]) -> Iterator[str]:
-    if rule["after"] > LONGEST_AFTER:
-        yield f"{place}.after: found {rule['after']}; accepted: up to {LONGEST_AFTER}, which is a day."
+def _too_long(sticky: Mapping[str, Any]) -> Iterator[str]:
+    yield from _above(LONGEST_WAIT, "sticky.hold_seconds", sticky["hold_seconds"], "which is a day")
+    however_long = "which is ten years; null for however long ago"
+    yield from _above(LONGEST_MEMORY, "sticky.max_age", sticky.get("max_age"), however_long)
+
+
+def _above(most: int, place: str, value: int | None, which: str = "") -> Iterator[str]:
+    if value is not None and value > most:
+        yield f"{problem(place, f'found {shown(value)}', f'up to {most}')}{', ' if which else ''}{which}."
 
 
 def _first_raised(rings: list[dict[str, Any]], required: Mapping[str, int]) -> str:

@@ -23,8 +23,11 @@ class InvalidState(ValueError):
         self.problems = problems
 
 
-def parse(text: bytes) -> Any:
-    """JSON with its decimals exact. Raises InvalidState unless it is JSON and no key is repeated."""
+def parse(text: bytes, path: str = "") -> Any:
+    """JSON with its decimals exact. Raises InvalidState unless it is JSON and no key is repeated.
+
+    ``path`` is where it stands, if it is a part of something.
+    """
     try:
         document = json.loads(
             text.decode("utf-8-sig"),
@@ -33,9 +36,9 @@ def parse(text: bytes) -> Any:
             parse_constant=_no_number,
             object_pairs_hook=_Object,
         )
-        problems = list(_repeated_keys(document, ""))
+        problems = list(_repeated_keys(document, path))
     except (ValueError, RecursionError) as error:
-        raise InvalidState([f"not JSON: {error}"]) from None
+        raise InvalidState([f"{path}{': ' if path else ''}not JSON: {error}"]) from None
     if problems:
         raise InvalidState(problems)
     return document

@@ -1,10 +1,12 @@
 """Forms: what they take, and the one line with which they answer nonsense."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.forms import model_to_dict
 from django.test import Client, override_settings
 from django.urls import reverse
@@ -99,9 +101,15 @@ def test_a_queue_is_added_with_its_numbers_agents_and_rules(root: Client) -> Non
         ({"required_skills": "spanish 1, spanish 2"}, "'spanish' is there twice."),
         ({"required_skills": "french 1"}, "Unknown skill: french. Add it first."),
         ({"required_skills": "spanish 1,  spanish  2"}, "'spanish' is there twice."),
-        ({"rings": "[{"}, 'Enter a valid JSON. For example: [{"after": 30, "levels": {"spanish": 2}}'),
-        ({"penalty_rules": "[{"}, 'Enter a valid JSON. For example: [{"after": 60, "max_penalty": 2}'),
-        ({"sticky": "{"}, 'Enter a valid JSON. For example: {"hold_seconds": 30, "max_age": 86400}.'),
+        ({"rings": '[{"after": 30, "drop": ["\\ud800"]}]'}, "rings: unknown skill \\ud800. Add it first."),
+        (
+            {"sticky": '{"hold_seconds": 86401}'},
+            "sticky.hold_seconds: found 86401; accepted: up to 86400, which is a d",
+        ),
+        (
+            {"sticky": '{"hold_seconds": 30, "max_age": 315360001}'},
+            "sticky.max_age: found 315360001; accepted: up to 315360000, which is ten years; null",
+        ),
         ({"rings": '[{"after": 30, "drop": []}]'}, "rings[0]: found nothing that is asked for less; accepted: levels"),
         (
             {"rings": '[{"after": 30, "levels": {"spanish": 9}}]'},
@@ -151,6 +159,56 @@ def test_a_queue_of_nonsense(root: Client, words: dict[str, Any], line: str) -> 
     assert refused
     assert refused[0].startswith(line), refused
     assert not Queue.objects.exists()
+
+
+@pytest.mark.parametrize("setting", ["rings", "penalty_rules", "sticky"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('""', "0", "1.5", "false", "true", '"null"', "[[]]", '{"after": 1}', "NaN", "[", "{", "[" * 100_000),
+        *('[{"after": 30, "after": 60, "max_penalty": 1}]', '{"hold_seconds": 30, "hold_seconds": 600}'),
+        *(f'[{{"after": {"9" * 5000}}}]', f'{{"hold_seconds": {"9" * 5000}}}'),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_the_form_and_the_command_refuse_alike(
+    root: Client, capsys: Any, tmp_path: Path, setting: str, text: str
+) -> None:
+    """In a line that names the field, or two."""
+    state = tmp_path / "state.json"
+    state.write_text(f'{{"now": 1, "queues": [{{"id": "q", "{setting}": {text}}}], "agents": [], "calls": []}}')
+    with pytest.raises(SystemExit):
+        call_command("route", str(state))
+    said = [line.removeprefix("queues[0].") for line in capsys.readouterr().err.splitlines()]
+    refused = add_queue(root, **{setting: text})
+    if said[0].startswith("not JSON: "):
+        said = [f"{setting}: not JSON: "]
+    assert len(refused) == len(said)
+    assert all(line.startswith(words) for line, words in zip(refused, said, strict=True))
+    assert not Queue.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"), [("rings", "{}"), ("rings", "null"), ("penalty_rules", "{}"), ("sticky", "[]")]
+)
+def test_what_is_empty_is_not_therefore_nothing(root: Client, setting: str, text: str) -> None:
+    [refused] = add_queue(root, **{setting: text})
+    assert refused.startswith(f"{setting}: found ")
+
+
+def test_a_field_left_empty_is_for_never(root: Client) -> None:
+    assert add_queue(root, rings="", penalty_rules=" ", sticky="") == []
+    queue = Queue.objects.get()
+    assert (queue.rings, queue.penalty_rules, queue.sticky) == ([], [], None)
+
+
+def test_what_was_typed_is_shown_again_as_it_was_typed(root: Client) -> None:
+    """With what is wrong about it: a key that came twice, too."""
+    text = '[{"after": 30, "after": 60, "drop": ["spanish"]}]'
+    answer = root.post(
+        reverse("admin:queues_queue_add"), queue_words(rings=text) | inlines("numbers") | inlines("memberships")
+    )
+    assert answer.context["adminform"].form["rings"].value() == text
 
 
 def test_the_promise_strategy_brings_its_scoring_along_unless_another_is_named(root: Client) -> None:
