@@ -14,6 +14,7 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from queues.models import Agent, Queue, QueueMembership, Skill
+from queues.models.queue import HIGHEST_PENALTY
 from queues.routing.shapes import problem, shown
 from queues.routing.state_json import InvalidState, parse
 from queues.routing.state_shape import QUEUE
@@ -233,6 +234,8 @@ def _idle_rules(rules: list[dict[str, Any]]) -> Iterator[str]:
         yield from _above(LONGEST_WAIT, f"penalty_rules[{number}].after", rule["after"], "which is a day")
         if not rule.keys() & set(PENALTY_LIMITS):
             yield f"penalty_rules[{number}]: found no limit; accepted: one or more of {', '.join(PENALTY_LIMITS)}."
+        for name in PENALTY_LIMITS:
+            yield from _above(HIGHEST_PENALTY, f"penalty_rules[{number}].{name}", rule.get(name))
 
 
 def _too_long(sticky: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from queues.models.queue import Queue, Skill, Team, e164
+from queues.models.queue import Queue, Skill, Team, e164, penalty_range
 from webhooks.nudge import nudge
 
 
@@ -160,7 +160,7 @@ class QueueMembership(_OfAnAgent):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="memberships")
     queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="memberships")
-    penalty = models.PositiveSmallIntegerField(default=0)
+    penalty = models.PositiveSmallIntegerField(default=0, validators=[penalty_range])
     position = models.IntegerField(default=0)
     delay_secs = models.PositiveIntegerField(default=0)
     queue_priority = models.PositiveSmallIntegerField(default=1)

@@ -17,6 +17,8 @@ e164 = RegexValidator(
     r"^\+[1-9][0-9]{6,14}\Z",
     "Give an E.164 number: + and 7 to 15 digits, the country code first, no spaces (+442071838750).",
 )
+HIGHEST_PENALTY = 1000  # promise counts with 4 to its power
+penalty_range = MaxValueValidator(HIGHEST_PENALTY, f"Penalties go from 0 to {HIGHEST_PENALTY}.")
 MOST_SKILLS = 20  # they are part of an index's key
 GREETING_LENGTH = 3000  # characters of one speak command
 
@@ -85,9 +87,9 @@ class Queue(models.Model):
     )
     rings = models.JSONField(default=list, blank=True)
     penalty_rules = models.JSONField(default=list, blank=True)
-    min_penalty = models.PositiveSmallIntegerField(null=True, blank=True)
-    max_penalty = models.PositiveSmallIntegerField(null=True, blank=True)
-    raise_penalty = models.PositiveSmallIntegerField(null=True, blank=True)
+    min_penalty = models.PositiveSmallIntegerField(null=True, blank=True, validators=[penalty_range])
+    max_penalty = models.PositiveSmallIntegerField(null=True, blank=True, validators=[penalty_range])
+    raise_penalty = models.PositiveSmallIntegerField(null=True, blank=True, validators=[penalty_range])
     penalty_members_limit = models.PositiveSmallIntegerField(default=0)
     sticky = models.JSONField(null=True, blank=True)
     last_offered_position = models.IntegerField(null=True, blank=True, editable=False)

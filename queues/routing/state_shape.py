@@ -30,7 +30,7 @@ MODES = ("assign", "rank_agents", "rank_calls")
 STATUSES = ("available", "reserved", "busy", "wrap_up", "not_ready", "offline")
 ANNOTATIONS = ("id", "group", "title", "why", "convention", "convention_note", "sources", "expected")
 PROMISE_PRIORITIES = range(-10, 11)
-LARGEST_PENALTY = 32_767  # as in the forms; promise counts with 4 to its power
+LARGEST_PENALTY = 32_767  # as a row can hold; the forms take less. Promise counts with 4 to its power
 
 NUMBER = whole("a whole number")
 COUNT = whole("a whole number, 0 or more", minimum=0)

@@ -146,6 +146,12 @@ def test_a_queue_is_added_with_its_numbers_agents_and_rules(root: Client) -> Non
         ),
         ({"rings": '[{"later": 1}]'}, "rings[0]"),
         ({"penalty_rules": '[{"after": 1, "max_penalty": "low"}]'}, "penalty_rules[0].max_penalty: found "),
+        *(({name: "1001"}, "Penalties go from 0 to 1000.") for name in forms.PENALTY_LIMITS),
+        (
+            {"penalty_rules": '[{"after": 1, "max_penalty": 1001}]'},
+            "penalty_rules[0].max_penalty: found 1001; accepted: up to 1000.",
+        ),
+        ({"penalty_rules": '[{"after": 1, "min_penalty": 32768}]'}, "penalty_rules[0].min_penalty: found 32768; acc"),
         ({"sticky": '{"max_age": 5}'}, "sticky"),
         ({"min_penalty": "5", "max_penalty": "2"}, "The least penalty must not exceed the greatest."),
         ({"ring_secs": "4"}, "Ensure this value is greater than or equal to 5."),
@@ -344,6 +350,15 @@ def test_a_membership_by_itself_gets_the_next_position_or_its_own(root: Client) 
     assert QueueMembership.objects.get(agent=ben).position == 1
     assert add(ben, 7) == ["Queue membership with this Agent and Queue already exists."]
     assert add(cleo, 7) == []
+
+
+def test_a_penalty_has_an_end(root: Client) -> None:
+    line = scene.queue()
+    words = {"queue": line.pk} | member(scene.agent("anna"))
+    for penalty, refused in ((1001, ["Penalties go from 0 to 1000."]), (-1, None), (1000, [])):
+        said = send(root, "queues_queuemembership_add", words | {"penalty": penalty})
+        assert said == refused if refused is not None else len(said) == 1
+    assert QueueMembership.objects.get().penalty == 1000
 
 
 def test_where_a_supervisor_is_rung(root: Client) -> None:
