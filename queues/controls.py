@@ -39,16 +39,21 @@ class SeatControls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
-    """``listening`` about the supervisor's own role, ``talk`` about the conversation, one line per seat."""
+    """``listening`` about the supervisor's own role, ``talk`` about the conversation, one line per seat.
+
+    ``may_prioritise``: while the caller waits.
+    """
 
     listening: tuple[Button, ...]
     talk: tuple[Button, ...]
     seats: tuple[SeatControls, ...]
     may_speak: bool
+    may_prioritise: bool
 
 
 def of_conversation(user: User, conversation: Conversation) -> Controls:
-    controls = permissions.may_control(user) and conversation.conference is not None and not conversation.call.is_over
+    may_control = permissions.may_control(user) and not conversation.call.is_over
+    controls = may_control and conversation.conference is not None
     return Controls(
         listening=tuple(_listening(user, conversation)),
         talk=tuple(_talk(conversation)) if controls else (),
@@ -62,6 +67,7 @@ def of_conversation(user: User, conversation: Conversation) -> Controls:
             for seat in conversation.seats
         ),
         may_speak=controls,
+        may_prioritise=may_control,
     )
 
 

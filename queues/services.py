@@ -82,6 +82,7 @@ def caller_arrived(leg: CallLeg, *, arrived_at: datetime, now: datetime, adopt_q
         queue=queue,
         from_number=leg.from_number,
         to_number=leg.to_number,
+        priority=number.priority if number else 0,
         arrived_at=arrived_at,
         next_deadline=now,
         closing_reason="" if queue else "unknown_number",
@@ -176,6 +177,16 @@ def enqueue_with_another_size(command: Command, *, now: datetime) -> None:
 def open_entry(call: Call) -> QueueEntry | None:
     """The stay that goes on, if the caller waits."""
     return call.entries.exclude(state=QueueEntry.State.ENDED).select_related("queue").first()
+
+
+def set_priority(entry: QueueEntry, priority: int, *, now: datetime) -> None:
+    """Another urgency for a caller who waits: the next pass sees him at another place. What his call is given later,
+    another stay or the next queue, keeps it.
+    """
+    Call.objects.filter(pk=entry.call_id).update(priority=priority)
+    QueueEntry.objects.filter(pk=entry.pk).update(priority=priority)
+    journal.note(entry.call_id, "priority_set", at=now, priority=priority)
+    nudge("queues.route", entry.queue_id)
 
 
 def requeue(call: Call, *, now: datetime, queue: Queue | None = None) -> QueueEntry:

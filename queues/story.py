@@ -23,6 +23,7 @@ SENTENCES: Mapping[str, str] = {
     "call_failed": "The call failed: {outcome}.",
     "entered": "He entered {queue}{place}.",
     "rescued": "The agent was lost; back into {queue} at the old place{place}.",
+    "priority_set": "His priority is now {priority}.",
     "not_requeued": "Telnyx would not let him go; he talks on.",
     "requeued": "He was put into {queue} again, at the place his waiting has earned.",
     "entry_waiting": "He waits in {queue}.",

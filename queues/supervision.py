@@ -23,7 +23,9 @@ from queues import permissions, services
 from queues.engine import settle
 from queues.errors import NotAllowed, NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Offer, Queue, SupervisorPhone
+from queues.models.queue import PRIORITIES
 from webhooks import journal, outbox, references
+from webhooks.models import AuditEntry
 
 Mode = SupervisionSession.Mode
 ANSWER_WITHIN = timedelta(seconds=mechanics.RING_SECS + 5)
@@ -380,6 +382,20 @@ def enqueue(call_id: uuid.UUID, request: Request, *, queue_id: uuid.UUID) -> Non
             settle(call.pk, now=request.now)
 
 
+def set_priority(call_id: uuid.UUID, request: Request, *, priority: int) -> None:
+    """Another priority for a waiting caller: his place is another from the next pass on."""
+    said = {"priority": priority, "token": request.token}
+    with _acting("set_priority", call_id, request, detail=said) as call:
+        _controller(request.actor)
+        if priority not in PRIORITIES:
+            raise WrongWords("priority", f"A priority goes from {PRIORITIES[0]} to {PRIORITIES[-1]}.")
+        entry = services.open_entry(call)
+        if entry is None:
+            raise QueueError("not_waiting", "This caller waits in no queue.")
+        if not _was_heard("set_priority", call, request):
+            services.set_priority(entry, priority, now=request.now)
+
+
 def create_conference(call_id: uuid.UUID, request: Request) -> None:
     """Move a waiting caller into a conference of his own, ahead of any agent.
 
@@ -492,9 +508,11 @@ def force_agent_state(agent_id: uuid.UUID, state: str, request: Request) -> Agen
 
 
 @contextmanager
-def _acting(action: str, call_id: uuid.UUID, request: Request) -> Iterator[Call]:
+def _acting(
+    action: str, call_id: uuid.UUID, request: Request, *, detail: dict[str, Any] | None = None
+) -> Iterator[Call]:
     """Lock the call, run one verb, keep the audit row; a refusal is audited too, outside what it undid."""
-    with _audited(action, request, call_id=call_id), transaction.atomic():
+    with _audited(action, request, call_id=call_id, detail=detail), transaction.atomic():
         call = Call.objects.locked(call_id)
         if call is None:
             raise NotThere("call_not_found", "There is no such call.")
@@ -547,6 +565,14 @@ def _audited(
     except QueueError as refusal:
         keep(False, {"code": refusal.code})
         raise
+
+
+def _was_heard(action: str, call: Call, request: Request) -> bool:
+    """Whether this very request was followed before, where no command of ours is to tell it: a repeat takes no later
+    one back.
+    """
+    allowed = AuditEntry.objects.filter(call_id=call.pk, action=action, allowed=True)
+    return allowed.filter(detail__token=request.token).exists()
 
 
 def _controller(actor: Actor) -> None:

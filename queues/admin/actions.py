@@ -106,6 +106,15 @@ def _remove(call_id: uuid.UUID, asked: Request, form: QueryDict) -> str:
     return "The participant will be hung up."
 
 
+def _set_priority(call_id: uuid.UUID, asked: Request, form: QueryDict) -> str:
+    try:
+        priority = int(form.get("priority", ""))
+    except ValueError:
+        raise WrongWords("priority_required", "Give a whole number; larger is more urgent.") from None
+    supervision.set_priority(call_id, asked, priority=priority)
+    return f"The caller's priority is {priority} now."
+
+
 VERBS: Mapping[str, Act] = {
     "monitor": _Listen("monitor"),
     "whisper": _Listen("whisper"),
@@ -124,6 +133,7 @@ VERBS: Mapping[str, Act] = {
     "play": _play,
     "stop_audio": _stop_audio,
     "remove": _remove,
+    "set_priority": _set_priority,
     "end": _Simply(supervision.end_conference, "The conversation will end."),
 }
 

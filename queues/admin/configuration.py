@@ -161,7 +161,7 @@ class QueueAdmin(KeptOnceUsed):
 
 @admin.register(Number)
 class NumberAdmin(ModelAdmin):
-    list_display = ("number", "queue")
+    list_display = ("number", "queue", "priority")
     list_select_related = ("queue",)
     list_filter = ("queue",)
     search_fields = ("number", "queue__name")
@@ -171,7 +171,7 @@ class NumberAdmin(ModelAdmin):
             None,
             {
                 "description": "Who rings this number comes into this queue. A number without a queue is refused.",
-                "fields": ("number", "queue"),
+                "fields": ("number", "queue", "priority"),
             },
         ),
     )

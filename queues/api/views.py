@@ -23,7 +23,7 @@ from queues.api.serializers import (
     QueueSerializer,
 )
 from queues.api.verbs import Verbs, verb
-from queues.api.words import AgentStateWords, EnqueueWords, ThenWords, Words
+from queues.api.words import AgentStateWords, EnqueueWords, PriorityWords, ThenWords, Words
 from queues.models import Agent, Call, Offer, Queue, QueueEntry
 
 
@@ -130,3 +130,8 @@ class CallViewSet(Verbs, ReadOnlyModelViewSet[Call]):
     def leave_queue(self, request: Request, **_: Any) -> Response:
         """Take a waiting caller out of his queue."""
         return self.tell(supervision.leave_queue, self.hear(ThenWords), call_id=self.get_object().pk)
+
+    @verb(PriorityWords)
+    def set_priority(self, request: Request, **_: Any) -> Response:
+        """Set a waiting caller's priority: his place in line is another within a second."""
+        return self.tell(supervision.set_priority, self.hear(PriorityWords), call_id=self.get_object().pk)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from conferences.models import SupervisionSession
 from queues.models import Agent
+from queues.models.queue import PRIORITIES
 from queues.supervision import THEN
 
 Mode = SupervisionSession.Mode
@@ -74,6 +75,12 @@ class RoleWords(Words):
 
 class EnqueueWords(Words):
     queue = serializers.UUIDField(source="queue_id")
+
+
+class PriorityWords(Words):
+    priority = serializers.IntegerField(
+        min_value=PRIORITIES[0], max_value=PRIORITIES[-1], help_text="Larger is more urgent."
+    )
 
 
 class NewConferenceWords(Words):

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
+from queues.routing.state_shape import PROMISE_PRIORITIES
 from queues.routing.strategies import STRATEGIES
 from webhooks.nudge import nudge
 
@@ -19,6 +20,7 @@ e164 = RegexValidator(
 )
 HIGHEST_PENALTY = 1000  # promise counts with 4 to its power
 penalty_range = MaxValueValidator(HIGHEST_PENALTY, f"Penalties go from 0 to {HIGHEST_PENALTY}.")
+PRIORITIES = PROMISE_PRIORITIES  # whatever the scoring: a call may be moved to a queue of another
 MOST_SKILLS = 20  # they are part of an index's key
 GREETING_LENGTH = 3000  # characters of one speak command
 
@@ -186,6 +188,12 @@ class Number(models.Model):
         error_messages={"unique": "This number leads to a queue already; a number leads to one queue."},
     )
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="numbers")
+    priority = models.SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(PRIORITIES[0]), MaxValueValidator(PRIORITIES[-1])],
+        help_text=f"Of those who call this number, {PRIORITIES[0]} to {PRIORITIES[-1]}; larger is more urgent. "
+        "Who waits already keeps his.",
+    )
 
     class Meta:
         ordering = ("number",)

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from conferences import services as mirror
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
 from queues import supervision
-from queues.models import Call, Offer, Queue, QueueEntry, SupervisorPhone
+from queues.models import Call, Number, Offer, Queue, QueueEntry, SupervisorPhone
 from tests.callcenter import clients
 from tests.journeys import house as h
 from tests.journeys.mirror import agrees
@@ -326,6 +326,30 @@ def test_enqueue_elsewhere(house: h.House, waiting: Call) -> None:
     assert events("call.dequeued") == 1
     assert house.media(waiting.leg) == ["playback"]
     agrees(house)
+    house.check()
+
+
+def test_set_priority(house: h.House, waiting: Call) -> None:
+    """The number that was called says how urgent a call is, and somebody may say otherwise: the most urgent is first,
+    also when his agent is lost.
+    """
+    support = Queue.objects.get()
+    Number.objects.create(number="+442071838751", queue=support, priority=2)
+    urgent = house.ring(to="+442071838751", talk_secs=5)
+    last = house.ring()
+    house.until(lambda: QueueEntry.objects.count() == 3)
+    answer = clients.key("calls:write").post(f"/api/v1/calls/{last.pk}/set_priority", {"priority": 5})
+    assert (answer.status_code, answer.json()["command"]) == (202, None)
+    anna = h.agent("anna", support)
+    house.phone(anna.address, drop_after_secs=5)
+    house.until(lambda: last.entries.count() == 2, within=60)
+    assert list(Offer.objects.values_list("call", flat=True)) == [last.pk]
+    h.agent("ben", support)
+    house.until(urgent.offers.exists, within=60)
+    offered = Offer.objects.order_by("offered_at").values_list("call", flat=True)
+    assert list(dict.fromkeys(offered)) == [last.pk, urgent.pk]
+    assert [entry.priority for call in (waiting, urgent, last) for entry in call.entries.all()] == [0, 2, 5, 5]
+    assert list(Call.objects.order_by("arrived_at").values_list("priority", flat=True)) == [0, 2, 5]
     house.check()
 
 

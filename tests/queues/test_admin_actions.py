@@ -73,7 +73,9 @@ def test_without_a_login_nothing_is_done(call: Call) -> None:
 
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - {"stop"}))  # stopping one's own session takes no right
 def test_without_the_right_the_refusal_is_said_and_audited(call: Call, verb: str) -> None:
-    answer = press(browser(), call, verb, text="hello", audio_url="https://media.example.com/a.mp3", leg=seat(call))
+    answer = press(
+        browser(), call, verb, text="hello", audio_url="https://media.example.com/a.mp3", leg=seat(call), priority="1"
+    )
     [(level, words)] = said(answer)
     assert level == "error"
     assert words.startswith("You may not")
@@ -197,6 +199,55 @@ def test_a_double_click_is_one_action(call: Call) -> None:
 def test_nonsense_is_answered_in_words(call: Call, verb: str, fields: dict[str, str], words: str) -> None:
     assert said(press(browser(CONTROL, *LISTENING), call, verb, **fields)) == [("error", words)]
     assert not Command.objects.exists()
+
+
+@pytest.fixture
+def waiting() -> Call:
+    return scene.waiting(scene.queue("support"), name="waiting")
+
+
+def test_a_waiting_caller_is_given_a_priority(waiting: Call) -> None:
+    client, page = browser(CONTROL), reverse("admin:queues_call_change", args=[waiting.pk])
+    assert 'value="set_priority"' in client.get(page).content.decode()
+    answer = press(client, waiting, "set_priority", priority=" -3", reason="he can wait")
+    assert said(answer) == [("success", "The caller's priority is -3 now.")]
+    waiting.refresh_from_db()
+    assert (waiting.priority, waiting.entries.get().priority) == (-3, -3)
+    assert AuditEntry.objects.get().reason == "he can wait"
+    assert "His priority is now -3." in answer.content.decode()
+
+
+def test_a_priority_that_is_asked_for_twice_takes_no_later_one_back(waiting: Call) -> None:
+    client, token = browser(CONTROL), str(uuid.uuid4())
+    for priority, sent_as in (("5", token), ("0", str(uuid.uuid4())), ("5", token)):
+        press(client, waiting, "set_priority", priority=priority, token=sent_as)
+    waiting.refresh_from_db()
+    assert (waiting.priority, waiting.entries.get().priority) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("priority", "words"),
+    [
+        ("", "Give a whole number; larger is more urgent."),
+        ("high", "Give a whole number; larger is more urgent."),
+        ("9" * 5000, "Give a whole number; larger is more urgent."),
+        ("11", "A priority goes from -10 to 10."),
+    ],
+    ids=lambda text: text[:10],
+)
+def test_a_priority_of_nonsense(waiting: Call, priority: str, words: str) -> None:
+    assert said(press(browser(CONTROL), waiting, "set_priority", priority=priority)) == [("error", words)]
+    assert waiting.entries.get().priority == 0
+
+
+def test_only_who_waits_is_offered_a_priority_and_only_by_who_may_give_it(call: Call, waiting: Call) -> None:
+    page = reverse("admin:queues_call_change", args=[waiting.pk])
+    assert 'value="set_priority"' not in browser(name="bob").get(page).content.decode()
+    client = browser(CONTROL)
+    page = reverse("admin:queues_call_change", args=[call.pk])
+    assert 'value="set_priority"' not in client.get(page).content.decode()
+    refused = said(press(client, call, "set_priority", priority="1"))
+    assert refused == [("error", "This caller waits in no queue.")]
 
 
 def test_a_call_that_is_over_is_left_alone(call: Call) -> None:

@@ -54,7 +54,7 @@ def send(client: Client, page: str, words: dict[str, Any], *args: object) -> lis
 
 
 def add_queue(client: Client, *members: dict[str, Any], numbers: tuple[str, ...] = (), **words: Any) -> list[str]:
-    rows = inlines("numbers", *({"number": each} for each in numbers)) | inlines("memberships", *members)
+    rows = inlines("numbers", *({"number": each, "priority": 0} for each in numbers)) | inlines("memberships", *members)
     return send(client, "queues_queue_add", queue_words(**words) | rows)
 
 
@@ -280,15 +280,24 @@ def test_a_skill_that_a_queue_requires_stays_as_it_is(root: Client) -> None:
 
 @pytest.mark.parametrize("number", ["02071838750", "+44 20 7183 8750", "+0442071838750", "+4420", ""])
 def test_a_number_that_is_not_e164(root: Client, number: str) -> None:
-    refused = send(root, "queues_number_add", {"number": number, "queue": scene.queue().pk})
+    refused = send(root, "queues_number_add", {"number": number, "queue": scene.queue().pk, "priority": 0})
     assert len(refused) == 1
     assert refused[0].startswith(("Give an E.164 number", "This field is required", "Ensure this value has at most"))
 
 
 def test_a_number_leads_to_one_queue(root: Client) -> None:
     Number.objects.create(number="+442071838750", queue=scene.queue("sales"))
-    refused = send(root, "queues_number_add", {"number": "+442071838750", "queue": scene.queue("support").pk})
+    words = {"number": "+442071838750", "queue": scene.queue("support").pk, "priority": 0}
+    refused = send(root, "queues_number_add", words)
     assert refused == ["This number leads to a queue already; a number leads to one queue."]
+
+
+@pytest.mark.parametrize("priority", ["11", "-11", "1.5", ""])
+def test_a_priority_that_no_call_may_have(root: Client, priority: str) -> None:
+    words = {"number": "+442071838750", "queue": scene.queue().pk}
+    assert len(send(root, "queues_number_add", words | {"priority": priority})) == 1
+    assert send(root, "queues_number_add", words | {"priority": "-10"}) == []
+    assert Number.objects.get().priority == -10
 
 
 # people ------------------------------------------------------------------------------------------------------

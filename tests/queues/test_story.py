@@ -25,6 +25,7 @@ AT = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
         ("offer_ringing", {"agent": "{x}"}, "{x}'s phone rings."),
         ("entered", {"queue": "q", "place_since": AT.isoformat()}, "He entered q, in line since 10:00:00."),
         ("entry_answered", {"queue": "q", "wait_secs": 4.2}, "q: answered after 4.2 s."),
+        ("priority_set", {"priority": -2}, "His priority is now -2."),
         ("entry_answered", {}, "?: answered after ? s."),
         ("something_new", {"who_was": "Anna"}, "Something new (who was: Anna)."),
         ("something_new", {}, "Something new."),

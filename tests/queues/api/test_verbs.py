@@ -1,6 +1,7 @@
 """Every verb on calls and conferences: words in, one Command row out, for who may and nobody else."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from rest_framework.test import APIClient
 
 from callcenter.access.scopes import SCOPES
 from conferences.models import Conference, Participant, Role, SupervisionSession
+from queues import engine
 from queues.models import Call, Queue, QueueEntry, SupervisorPhone
 from tests.callcenter import clients
 from tests.queues import scene
+from webhooks import nudge
 from webhooks.models import AuditEntry, Command
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +32,15 @@ def support() -> Queue:
 @pytest.fixture
 def call(support: Queue) -> Call:
     return scene.talking(support)
+
+
+@pytest.fixture
+def nudged() -> Iterator[list[tuple[str, str]]]:
+    """Which tasks were asked for, and about which rows."""
+    told: list[tuple[str, str]] = []
+    before = nudge.set_sink(lambda task, ident: told.append((task, ident)))
+    yield told
+    nudge.set_sink(before)
 
 
 def ask(client: APIClient, call: Call, verb: str, words: Any = None) -> Any:
@@ -413,9 +425,60 @@ def test_a_waiting_caller_is_taken_out(support: Queue, then: str) -> None:
     )
 
 
+@pytest.mark.parametrize("scoring", ["strict_priority", "aged", "promise"])
+def test_who_is_given_a_higher_priority_is_next_whoever_came_before(scoring: str) -> None:
+    line = scene.queue(scoring=scoring, strategy="promise" if scoring == "promise" else "longest_idle")
+    scene.agent(serves=line)
+    first, later = scene.waiting(line, name="first", since=12), scene.waiting(line, name="later", since=10)
+    answer = clients.key("calls:write").post(
+        f"/api/v1/calls/{later.pk}/set_priority", {"priority": 1, "reason": "a doctor"}
+    )
+    assert answer.status_code == 202
+    assert answer.json() == {"call": str(later.pk), "conference": None, "command": None}
+    kept = AuditEntry.objects.get()
+    assert (kept.action, kept.reason, kept.detail["priority"], kept.allowed) == ("set_priority", "a doctor", 1, True)
+    engine.route(line.pk, now=timezone.now())
+    assert (first.offers.count(), later.offers.count()) == (0, 1)
+
+
+def test_a_pass_is_asked_for_as_a_priority_changes(
+    support: Queue, django_capture_on_commit_callbacks: Any, nudged: list[tuple[str, str]]
+) -> None:
+    call = scene.waiting(support)
+    with django_capture_on_commit_callbacks(execute=True):
+        clients.key("calls:write").post(f"/api/v1/calls/{call.pk}/set_priority", {"priority": -10})
+    assert nudged == [("queues.route", str(support.pk))]
+
+
+def test_a_priority_goes_with_the_caller(support: Queue) -> None:
+    call, sales, client = scene.waiting(support), scene.queue("sales"), clients.key("calls:write")
+    for verb, words in (
+        ("set_priority", {"priority": 4}),
+        ("leave_queue", {"then": "requeue"}),
+        ("enqueue", {"queue": str(sales.pk)}),
+        ("set_priority", {"priority": -2}),
+    ):
+        assert client.post(f"/api/v1/calls/{call.pk}/{verb}", words).status_code == 202
+    shown = clients.key("calls:read").get(f"/api/v1/calls/{call.pk}").json()
+    assert shown["priority"] == -2
+    assert [entry["priority"] for entry in shown["entries"]] == [4, 4, -2]
+
+
+def test_who_waits_in_no_queue_has_no_place_to_change(call: Call) -> None:
+    answer = clients.key("calls:write").post(f"/api/v1/calls/{call.pk}/set_priority", {"priority": 1})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_waiting")
+    call.refresh_from_db()
+    assert call.priority == 0
+
+
 @pytest.mark.parametrize(
     ("verb", "words", "status", "code"),
     [
+        ("set_priority", {}, 400, "invalid_input"),
+        ("set_priority", {"priority": 11}, 400, "invalid_input"),
+        ("set_priority", {"priority": -11}, 400, "invalid_input"),
+        ("set_priority", {"priority": "high"}, 400, "invalid_input"),
+        ("set_priority", {"priority": 1, "weight": 2}, 400, "invalid_input"),
         ("enqueue", {}, 400, "invalid_input"),
         ("enqueue", {"queue": "sales"}, 400, "invalid_input"),
         ("enqueue", {"queue": SOMEBODY}, 404, "queue_not_found"),
@@ -432,7 +495,7 @@ def test_nonsense_moves_nobody(support: Queue, verb: str, words: Any, status: in
     assert not Command.objects.exists()
 
 
-@pytest.mark.parametrize("verb", ["enqueue", "leave_queue"])
+@pytest.mark.parametrize("verb", ["enqueue", "leave_queue", "set_priority"])
 def test_reading_calls_is_not_moving_them(support: Queue, verb: str) -> None:
     call = scene.waiting(support)
     client = clients.key(*(scope for scope in SCOPES if scope != "calls:write"))
