@@ -6,9 +6,9 @@ from typing import Any
 
 from queues.routing import one_pass
 from queues.routing.explain import explain
-from queues.routing.shapes import problem
+from queues.routing.shapes import ANYTHING, list_of, problem
 from queues.routing.state_json import InvalidState, state_from
-from queues.routing.state_shape import problems
+from queues.routing.state_shape import problems, used_twice
 
 
 def answer(document: Any, *, explained: bool = False) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def judge(document: Mapping[str, Any]) -> tuple[list[str], bool]:
     True if none differs. Raises InvalidState, before any is run, if one of them cannot be.
     """
     cases = document["cases"]
-    found = [] if isinstance(cases, list) else [problem("cases", "found something else", "a list")]
+    found = [*list_of(ANYTHING).problems(cases, "cases"), *used_twice(document, "cases")]
     for number, case in enumerate(cases if isinstance(cases, list) else ()):
         path = f"cases[{number}]"
         found += problems(case, path)

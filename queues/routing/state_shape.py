@@ -4,7 +4,7 @@ Beside the documented fields a queue may carry ``member_count`` and ``main_avail
 which agents were left out can be kept and decided again.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -125,7 +125,7 @@ def problems(document: Any, path: str = "") -> list[str]:
 def _contradictions(document: Mapping[str, Any], path: str) -> Iterator[str]:
     """What is wrong between fields of the right shape. What only follows from a wrong shape is not repeated."""
     for name in ("queues", "agents", "calls"):
-        yield from _used_twice(_items(document, name, path))
+        yield from used_twice(document, name, path)
     queue_ids, call_ids = _ids(document, "queues"), _ids(document, "calls")
     if queue_ids is not None:
         yield from _strays(document, queue_ids, path)
@@ -138,13 +138,14 @@ def _contradictions(document: Mapping[str, Any], path: str) -> Iterator[str]:
         yield from _wrong_with_call(call, place, scorings, document.get("now"))
 
 
-def _used_twice(items: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+def used_twice(document: Mapping[str, Any], name: str, path: str = "") -> Iterator[str]:
+    """The ids of a list that are not one item's own."""
     seen = set()
-    for place, item in items:
-        if TEXT.fits(name := item.get("id")):
-            if name in seen:
-                yield problem(step(place, "id"), f"{shown(name)} is used twice", "an id of its own")
-            seen.add(name)
+    for place, item in _items(document, name, path):
+        if TEXT.fits(ident := item.get("id")):
+            if ident in seen:
+                yield problem(step(place, "id"), f"{shown(ident)} is used twice", "an id of its own")
+            seen.add(ident)
 
 
 def _strays(document: Mapping[str, Any], queue_ids: Collection[str], path: str) -> Iterator[str]:

@@ -305,6 +305,14 @@ def test_a_live_queue_that_is_not_there_is_one_line(line: Queue) -> None:
     assert err.getvalue() == "--live: found 'nowhere'; accepted: support\n"
 
 
+def test_a_live_state_is_explained_from_its_file(line: Queue) -> None:
+    err = StringIO()
+    with pytest.raises(SystemExit) as left:
+        call_command("route", "--live", "support", "--explain", stderr=err)
+    assert left.value.code == 2
+    assert err.getvalue() == "--explain: found with --live; accepted: with STATE.json, which --live prints\n"
+
+
 def test_a_claim_that_is_lost_keeps_no_decision(line: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.agent("anna", serves=line)
     scene.waiting(line)

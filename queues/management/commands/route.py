@@ -32,6 +32,8 @@ class Command(BaseCommand):
         parser.add_argument("--explain", action="store_true", help="add why: sort keys, runners-up, who was excluded")
 
     def handle(self, *args: Any, state: str, live: str | None, explain: bool, **options: Any) -> None:
+        if live is not None and explain:
+            self._refuse(["--explain: found with --live; accepted: with STATE.json, which --live prints"])
         if live is not None:
             self.stdout.write(json.dumps(self._live(live)))
             return

@@ -324,6 +324,17 @@ def test_a_case_that_differs_is_named_and_fails_the_run(route):
     assert named.startswith('A-2: expected {"assignments": [], "waiting": []}, found {"assignments": [["c1"')
 
 
+@pytest.mark.parametrize(("cases", "found"), [(None, "null"), ({}, "an object"), ("A-1", '"A-1"')])
+def test_cases_that_are_no_list(route, cases, found):
+    assert route({"cases": cases}) == (2, "", [f"cases: found {found}; accepted: a list"])
+
+
+def test_two_cases_of_one_id_could_not_be_told_apart(route):
+    line = 'cases[2].id: "A-1" is used twice; accepted: an id of its own'
+    assert route({"cases": [case("A-1"), case("A-2"), case("A-1")]}) == (2, "", [line])
+    assert route({"cases": [case(None), case(None)]}) == (0, "0 of 2 cases differ\n", [])
+
+
 def test_a_case_that_cannot_be_run_stops_them_all(route):
     code, out, err = route({"cases": [case("A-1"), case("A-2", now="soon"), {**STATE, "id": "A-3"}]})
     assert (code, out) == (2, "")
