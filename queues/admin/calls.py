@@ -28,6 +28,7 @@ from webhooks.admin import ReadOnlyAdmin, as_uuid
 from webhooks.models import AuditEntry, Command, JournalEntry, WebhookEvent
 
 MOST_ROWS = 200
+SEE_DECISIONS = "queues.view_routingdecision"
 
 
 @admin.register(Call)
@@ -130,8 +131,7 @@ def past_of(call: Call, request: HttpRequest) -> dict[str, Any]:
     def seen(permission: str, rows: QuerySet[Any]) -> list[Any] | None:
         return list(rows[:MOST_ROWS]) if user.has_perm(permission) else None
 
-    may_know_why = user.has_perm("queues.view_routingdecision")
-    why = services.why(call, now=timezone.now()) if may_know_why else None
+    why = services.why(call, now=timezone.now()) if user.has_perm(SEE_DECISIONS) else None
     return {
         "most_rows": MOST_ROWS,
         "shows_tokens": user.is_superuser,
@@ -249,7 +249,8 @@ class OfferAdmin(ReadOnlyAdmin):
     def shown_state(self, offer: Offer) -> tuple[str, str]:
         return offer.state, offer.get_state_display()
 
-    readonly_fields = ("why",)
+    def get_readonly_fields(self, request: HttpRequest, obj: Offer | None = None) -> tuple[str, ...]:
+        return ("why",) if request.user.has_perm(SEE_DECISIONS) else ()
 
     @display(description="why")
     def why(self, offer: Offer) -> str:

@@ -19,6 +19,7 @@ from queues.engine import gather as gathering
 from queues.engine import why
 from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership, RoutingDecision, RoutingPass, Skill
 from queues.routing import dry_run
+from tests.callcenter import clients
 from tests.queues import scene
 
 pytestmark = pytest.mark.django_db
@@ -345,3 +346,19 @@ def test_the_pages_of_call_offer_decision_and_pass_tell_it(line: Queue, admin_cl
         assert "Not available: cleo" in page, row
     state = reverse("admin:queues_routingpass_change", args=[decision.routing_pass_id])
     assert "available_since" in admin_client.get(state).content.decode()
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+def test_a_decision_is_told_on_no_page_to_who_may_not_see_decisions(line: Queue, may_see: bool) -> None:
+    scene.agent("anna", serves=line)
+    scene.agent("cleo", serves=line, state=Agent.State.NOT_READY)
+    call = scene.waiting(line)
+    route(line)
+    rights = ["queues.view_call", "queues.view_offer", *["queues.view_routingdecision"] * may_see]
+    client = Client()
+    client.force_login(clients.user(*rights, is_staff=True))
+    rows: list[Any] = [call, call.offers.get()]
+    for row in rows:
+        answer = client.get(reverse(f"admin:queues_{row._meta.model_name}_change", args=[row.pk]))
+        assert answer.status_code == 200
+        assert ("Not available: cleo" in answer.content.decode()) is may_see, row
