@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from queues.admin.forms import MembershipForm, MembershipsOfQueue, QueueForm
+from queues.admin.forms import MembershipForm, MembershipsOfQueue, QueueForm, SkillForm, uses_of
 from queues.admin.pages import KeptOnceUsed
 from queues.admin.preview import preview_of
 from queues.models import Number, Queue, QueueMembership, Skill, Team
@@ -199,16 +199,23 @@ class TeamAdmin(ModelAdmin):
 
 @admin.register(Skill)
 class SkillAdmin(KeptOnceUsed):
-    """A skill that a queue requires stays under its name: without it nobody could take that queue's calls."""
+    """A skill that a queue names stays under its name: without it nobody could take that queue's calls, and the queue
+    could not be saved.
+    """
 
+    form = SkillForm
     list_display = ("name", "agent_count")
     search_fields = ("name",)
 
     def is_used(self, obj: Skill) -> bool:
-        return Queue.objects.filter(required_skills__has_key=obj.name).exists()
+        return bool(uses_of(obj.name))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Skill | None = None) -> tuple[str, ...]:
-        return ("name",) if obj is not None and self.is_used(obj) else ()
+        return ("used",) if obj is not None else ()
+
+    @display(description="used")
+    def used(self, skill: Skill) -> str:
+        return ", ".join(uses_of(skill.name)) or "by no queue"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Skill]:
         skills: QuerySet[Skill] = super().get_queryset(request)

@@ -144,6 +144,30 @@ def skills_of(rings: Iterable[Mapping[str, Any]]) -> set[str]:
     return {skill for ring in rings for skill in (*ring.get("drop", ()), *ring.get("levels", {}))}
 
 
+def uses_of(skill: str) -> list[str]:
+    """Where queues name it: ``required by sales``, ``in the rings of support``."""
+    uses = []
+    for queue, required, rings in Queue.objects.values_list("name", "required_skills", "rings"):
+        if skill in required:
+            uses.append(f"required by {queue}")
+        if skill in skills_of(rings):
+            uses.append(f"in the rings of {queue}")
+    return uses
+
+
+class SkillForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Skill
+        fields = "__all__"  # noqa: DJ007
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        known_as = self.initial.get("name", name)
+        if name != known_as and (uses := uses_of(known_as)):
+            raise ValidationError(f"{known_as!r} is {', '.join(uses)}. Take it out there first.")
+        return name
+
+
 class QueueForm(forms.ModelForm):  # type: ignore[type-arg]
     required_skills = SkillLevelsField(
         required=False, help_text="What its calls need, levels 1 to 5: spanish 3, billing 2. Add the skills first."

@@ -266,12 +266,26 @@ def test_a_queue_that_has_had_calls_stays(root: Client) -> None:
     assert list(Queue.objects.all()) == [used]
 
 
-def test_a_skill_that_a_queue_requires_stays_as_it_is(root: Client) -> None:
+@pytest.mark.parametrize(
+    ("named", "use"),
+    [
+        ({"required_skills": {"spanish": 3}}, "required by sales"),
+        ({"rings": [{"after": 5, "drop": ["spanish"]}]}, "in the rings of sales"),
+        ({"rings": [{"after": 5}, {"after": 9, "levels": {"spanish": 1}}]}, "in the rings of sales"),
+    ],
+)
+def test_a_skill_that_a_queue_names_stays_as_it_is(root: Client, named: dict[str, Any], use: str) -> None:
     used, unused = Skill.objects.create(name="spanish"), Skill.objects.create(name="french")
-    scene.queue(required_skills={"spanish": 3})
-    for skill, status in ((used, 403), (unused, 302)):
-        send(root, "queues_skill_change", {"name": "latin"}, skill.pk)
-        assert root.post(reverse("admin:queues_skill_delete", args=[skill.pk]), {"post": "yes"}).status_code == status
+    scene.queue("sales", **named)
+    page = root.get(reverse("admin:queues_skill_change", args=[used.pk])).content.decode()
+    assert use in page
+    assert reverse("admin:queues_skill_delete", args=[used.pk]) not in page
+    refused = send(root, "queues_skill_change", {"name": "latin"}, used.pk)
+    assert refused == [f"'spanish' is {use}. Take it out there first."]
+    assert send(root, "queues_skill_change", {"name": "spanish"}, used.pk) == []
+    assert root.post(reverse("admin:queues_skill_delete", args=[used.pk]), {"post": "yes"}).status_code == 403
+    assert send(root, "queues_skill_change", {"name": "latin"}, unused.pk) == []
+    assert root.post(reverse("admin:queues_skill_delete", args=[unused.pk]), {"post": "yes"}).status_code == 302
     assert list(Skill.objects.values_list("name", flat=True)) == ["spanish"]
 
 
