@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('queues', '0007_penalties_have_an_end'),
+        ('queues', '0008_penalties_have_an_end'),
     ]
 
     operations = [
