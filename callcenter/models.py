@@ -108,6 +108,7 @@ class ReconcileRun(models.Model):
         FAILED = "failed", "failed"
 
     GOING_ON = (State.RUNNING, State.LOOKING_AGAIN)
+    HAD_LISTS = (State.LOOKING_AGAIN, State.DONE)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=4, choices=Kind)

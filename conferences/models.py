@@ -154,11 +154,13 @@ class Conference(models.Model):
 
 
 class ParticipantQuerySet(models.QuerySet["Participant"]):
+    def seated(self) -> Self:
+        """Joined and not left. At equal instants leaving wins."""
+        return self.filter(Q(left_at__isnull=True) | Q(left_at__lt=F("joined_at")), joined_at__isnull=False)
+
     def present(self) -> Self:
-        """In a conference that goes on, on a leg that lives. At equal instants leaving wins."""
-        return self.filter(
-            joined_at__isnull=False, conference__ended_at__isnull=True, leg__hangup_at__isnull=True
-        ).filter(Q(left_at__isnull=True) | Q(left_at__lt=F("joined_at")))
+        """In a conference that goes on, on a leg that lives."""
+        return self.seated().filter(conference__ended_at__isnull=True, leg__hangup_at__isnull=True)
 
 
 class Participant(models.Model):

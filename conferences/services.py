@@ -69,6 +69,14 @@ def suspect_all(row: CallLeg | Conference, at: datetime) -> bool:
     return bool(legs.filter(pk__in=present.values("leg")).update(suspected_at=at))
 
 
+def begin_anew(leg: CallLeg) -> bool:
+    """Free Telnyx's id of a leg that is over for another row: whoever lives on all the same is met for the first time,
+    for what has ended stays so. False if that has been done.
+    """
+    over = CallLeg.objects.filter(pk=leg.pk, call_control_id=leg.call_control_id, hangup_at__isnull=False)
+    return bool(over.update(call_control_id=f"{leg.call_control_id[:200]}#{leg.pk}"))
+
+
 # conferences -------------------------------------------------------------------------------------------------
 
 

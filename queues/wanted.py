@@ -1,12 +1,15 @@
 """Is a command still wanted? Asked just before it is sent: the row was written a moment ago, the world moves on."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from conferences import supervision
 from conferences.models import CallLeg, Conference, SupervisionSession
 from queues import permissions
 from queues.models import Call, Offer, QueueEntry
 from webhooks.models import Command
+
+ON_ITS_WAY = timedelta(seconds=5)  # the news of a leg's end
 
 
 def always(command: Command) -> bool:
@@ -16,6 +19,12 @@ def always(command: Command) -> bool:
 def leg_lives(command: Command) -> bool:
     """For commands to a leg: nothing that ended can be told anything."""
     return not CallLeg.objects.filter(call_control_id=command.target, hangup_at__isnull=False).exists()
+
+
+def leg_is_up(command: Command) -> bool:
+    """For a hang-up: what was over by our rows when it was ordered has been seen alive all the same."""
+    ended = CallLeg.objects.filter(call_control_id=command.target, hangup_at__gte=command.created_at - ON_ITS_WAY)
+    return not ended.exists()
 
 
 def caller_lives(command: Command) -> bool:

@@ -1,7 +1,7 @@
 """What differs between a snapshot of Telnyx and our rows, read after it.
 
 What there has been news of within five seconds of the snapshot is left out: its events may be on their way. Nothing
-here revives what has ended: that Telnyx lists it still is said, and no more.
+here revives what has ended. That Telnyx lists it still is said, and no more, if Telnyx had told us of its end itself.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -19,7 +19,7 @@ from conferences.models import CallLeg, Conference, Participant, Recording, Role
 from queues import services
 from queues.models import Offer
 from webhooks import references
-from webhooks.models import Command
+from webhooks.models import Command, WebhookEvent
 from webhooks.telnyx import records
 from webhooks.telnyx.events import parse_instant
 
@@ -92,6 +92,19 @@ class Comparison:
             and ident not in self.over
             and (leg.call_duration is None or leg.call_duration >= NEWS.total_seconds())
         ]
+
+    @cached_property
+    def ended_untold(self) -> list[CallLeg]:
+        """Callers who are over here, by what was concluded from lists and logs and not by a webhook, and are listed."""
+        callers = {
+            ident: leg
+            for ident, leg in self.over.items()
+            if leg.role == Role.CUSTOMER and leg.hangup_at is not None and not self._is_news(leg.hangup_at)
+        }
+        theirs = WebhookEvent.objects.filter(call_id__in=[leg.call_id for leg in callers.values()])
+        told = theirs.filter(event_type="call.hangup", source=WebhookEvent.Source.TELNYX)
+        by_telnyx = set(told.values_list("call_control_id", flat=True))
+        return [leg for ident, leg in callers.items() if ident not in by_telnyx]
 
     def _is_news(self, at: datetime | None) -> bool:
         return at is not None and at > self.quiet_before
@@ -184,7 +197,7 @@ class Comparison:
 
     def _ended_here(self) -> Iterator[Finding]:
         for leg in self.over.values():
-            if leg.role in (Role.AGENT, Role.SUPERVISOR):
+            if leg.role in (Role.AGENT, Role.SUPERVISOR) or leg in self.ended_untold:
                 continue  # weighed
             if leg.hangup_at is not None and not self._is_news(leg.hangup_at):
                 yield Finding(

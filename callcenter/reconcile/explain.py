@@ -11,12 +11,13 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from callcenter.models import ReconcileRun
 from callcenter.reconcile.ask import Line, Snapshot
 from callcenter.reconcile.compare import NEWS, heard_at, ids_of
-from callcenter.reconcile.findings import Absent, Finding, HangUp, Tell, Undecided, event_of
-from conferences.models import CallLeg, SupervisionSession
+from callcenter.reconcile.findings import Absent, Finding, HangUp, Readmit, Remove, Tell, Undecided, event_of
+from conferences.models import CallLeg, Participant, SupervisionSession
 from queues import services
-from queues.models import Number, Offer, Queue, QueueEntry
+from queues.models import Call, Number, Offer, Queue, QueueEntry
 from webhooks import references
 from webhooks.models import Command, WebhookEvent
 from webhooks.telnyx.events import Event, parse_instant
@@ -54,15 +55,16 @@ TOLD = frozenset(
 # gone? -------------------------------------------------------------------------------------------------------
 
 
-def confirm(line: Line, absent: Absent, snapshot: Snapshot) -> Finding | None:
-    """Two looks did not show it. None if a third, at the thing itself, says that it is there all the same.
+def confirm(line: Line, absent: Absent, snapshot: Snapshot, missed_at: datetime) -> Finding | None:
+    """Two looks did not show it, of which the first was at ``missed_at``. None if a third, at the thing itself, says
+    that it is there all the same.
 
     Raises Undecided, TelnyxError.
     """
     match absent.kind:
         case "leg":
             assert absent.leg is not None  # noqa: S101
-            return _leg_gone(line, absent.leg, snapshot)
+            return _leg_gone(line, absent.leg, snapshot, missed_at)
         case "conference":
             return _conference_gone(line, absent, snapshot)
         case "seat":
@@ -71,7 +73,7 @@ def confirm(line: Line, absent: Absent, snapshot: Snapshot) -> Finding | None:
     return _dequeued(line, absent.leg, snapshot)
 
 
-def _leg_gone(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
+def _leg_gone(line: Line, leg: CallLeg, snapshot: Snapshot, missed_at: datetime) -> Finding | None:
     status = line.leg(leg.call_control_id)
     if status is not None and not _is_over(leg, status, snapshot.started_at):
         return None
@@ -79,7 +81,7 @@ def _leg_gone(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
     call_leg_id = leg.call_leg_id or (status.call_leg_id if status is not None else "")
     told = _untold(line, leg, call_leg_id, before=None)
     if not any(event.event_type == "call.hangup" for event in told):
-        if status is None and (told or not _is_forgotten(leg, snapshot.started_at)):
+        if status is None and (told or _was_there_at(leg, missed_at) >= snapshot.started_at - KEPT_FOR):
             raise Undecided
         # Dropped, for all we know: an agent's caller goes back into line rather than being hung up.
         payload = ids_of(leg) | {"hangup_cause": "unspecified", "hangup_source": "unknown", "state": "hangup"}
@@ -100,10 +102,18 @@ def _is_over(leg: CallLeg, status: CallStatus, now: datetime) -> bool:
     return was_up or (leg.initiated_at is not None and leg.initiated_at + LONGEST_RING < now)
 
 
-def _is_forgotten(leg: CallLeg, now: datetime) -> bool:
-    """That Telnyx does not know a leg proves nothing before the time it keeps one that has ended (CONTRACT §7)."""
-    last = heard_at(leg)
-    return last is None or last < now - KEPT_FOR
+def _was_there_at(leg: CallLeg, missed_at: datetime) -> datetime:
+    """The latest that a leg, first missed at ``missed_at``, may have lived: that Telnyx does not know it proves nothing
+    before the time that it keeps one that has ended (CONTRACT §7).
+
+    It stood in the lists of the look before that. One that we know from the answer to its dial alone may never have.
+    """
+    heard = heard_at(leg)
+    if heard is None:
+        return missed_at
+    before = ReconcileRun.objects.filter(started_at__lt=missed_at, state__in=ReconcileRun.HAD_LISTS)
+    listed = before.order_by("-started_at").values_list("started_at", flat=True).first()
+    return max(heard, listed or heard)
 
 
 def _conference_gone(line: Line, absent: Absent, snapshot: Snapshot) -> Finding | None:
@@ -167,6 +177,45 @@ def _dequeued(line: Line, leg: CallLeg, snapshot: Snapshot) -> Finding | None:
         call_id=leg.call_id,
         detail=f"leg {leg.call_leg_id} is in none of Telnyx's queues any more",
         remedies=tuple(Tell(event=event) for event in told),
+    )
+
+
+# there after all! ---------------------------------------------------------------------------------------------
+
+
+def readmit(line: Line, leg: CallLeg, snapshot: Snapshot, missed_at: datetime) -> Finding | None:
+    """A caller who is over here, as we concluded, and whom two lists show. His call stays ended, and he begins another;
+    only whom we had sent away is hung up. None if he is not alive when asked about.
+    """
+    token = leg.call_control_id
+    status = line.leg(token)
+    if status is None or not status.is_alive:
+        return None
+    call = Call.objects.select_related("queue").get(leg=leg)
+    sent_away = call.closing_at is not None or Command.objects.filter(kind="hang_up", target=token).exists()
+    remedies: list[HangUp | Remove | Readmit] = [HangUp(call_control_id=token)]
+    if not sent_away and call.queue is not None:
+        seats = Participant.objects.seated().filter(leg=leg, conference__ended_at__isnull=True)
+        remedies = [
+            Remove(
+                conference_id=seat.conference.conference_id,
+                call_control_id=token,
+                participant_id=seat.participant_id or str(seat.pk),
+            )
+            for seat in seats.select_related("conference")
+        ]
+        payload = ids_of(leg) | {"direction": "incoming", "from": leg.from_number, "to": leg.to_number}
+        arrived = payload | {"state": "parked", "adopt_queue": call.queue.name}
+        events = [event_of("call.initiated", snapshot.started_at, arrived, token, leg.pk)]
+        if leg.answered_at is not None or snapshot.has_answered(token):
+            up = payload | {"state": "answered"}
+            events.append(event_of("call.answered", snapshot.started_at, up, token, leg.pk))
+        remedies.append(Readmit(leg=leg, events=tuple(events)))
+    return Finding(
+        kind="caller_lives_on",
+        call_id=call.pk,
+        detail=f"leg {leg.call_leg_id} of the caller is alive at Telnyx, though we took it to be over",
+        remedies=tuple(remedies),
     )
 
 
@@ -279,7 +328,9 @@ def _answered(leg: CallLeg, snapshot: Snapshot) -> Iterator[Event]:
 
 
 def _untold(line: Line, leg: CallLeg, call_leg_id: str, *, before: datetime | None) -> list[Event]:
-    """What the log has and our inbox has not; ``before``: not what may be on its way."""
+    """What the log has and our inbox has not; ``before``: not what may be on its way. What was before the leg began is
+    of a call that we took to be over (``readmit``).
+    """
     if not call_leg_id:
         return []
     had: dict[str, list[datetime]] = {}
@@ -291,6 +342,8 @@ def _untold(line: Line, leg: CallLeg, call_leg_id: str, *, before: datetime | No
     for event in _events(line.story(call_leg_id), leg):
         assert event.occurred_at is not None  # noqa: S101
         if before is not None and event.occurred_at > before:
+            continue
+        if leg.initiated_at is not None and event.occurred_at < leg.initiated_at - SAME:
             continue
         near = [at for at in had.get(event.event_type, ()) if abs(at - event.occurred_at) <= SAME]
         if near:

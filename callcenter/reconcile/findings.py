@@ -44,6 +44,17 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Readmit:
+    """A caller who is over here and lives on: in again, as a new leg of a new call. ``events`` tell of him."""
+
+    leg: CallLeg
+    events: tuple[Event, ...]
+
+    def __str__(self) -> str:
+        return "readmit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """What Telnyx never announces, as its list of participants has it. ``version``: see ask.Snapshot."""
 
@@ -62,7 +73,7 @@ class Finding:
     kind: str
     detail: str
     call_id: uuid.UUID | None = None
-    remedies: tuple[Tell | HangUp | Remove | Note, ...] = ()
+    remedies: tuple[Tell | HangUp | Remove | Readmit | Note, ...] = ()
 
     def __str__(self) -> str:
         call = f" call={self.call_id}" if self.call_id else ""

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from callcenter.models import Correction, ReconcileRun
 from callcenter.reconcile.compare import OWNERLESS_FOR
-from callcenter.reconcile.findings import Finding, HangUp, Note, Remove, Tell
+from callcenter.reconcile.findings import Finding, HangUp, Note, Readmit, Remove, Tell
 from conferences import services as mirror
 from conferences.models import Participant, SupervisionSession
 from queues import engine, services
@@ -34,6 +34,8 @@ def mend(finding: Finding, run: ReconcileRun, *, now: datetime) -> int:
                 done = _hang_up(finding, remedy, now)
             case Remove():
                 done = _remove(finding, remedy, now)
+            case Readmit():
+                done = _readmit(remedy, now)
             case Note():
                 done = _note(remedy, now)
         if done:
@@ -97,6 +99,18 @@ def _remove(finding: Finding, remedy: Remove, now: datetime) -> bool:
             now=now,
         )
     return command is not None
+
+
+def _readmit(remedy: Readmit, now: datetime) -> bool:
+    leg = remedy.leg
+    assert leg.call_id is not None  # noqa: S101  a caller's
+    with transaction.atomic():
+        inbox.lock_call(leg.call_id)
+        if not mirror.begin_anew(leg):
+            return False
+        for event in remedy.events:
+            inbox.store(event, received_at=now, source=WebhookEvent.Source.RECONCILE)
+    return True
 
 
 def _asked(now: datetime, **which: Any) -> int | None:

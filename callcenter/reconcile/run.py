@@ -21,7 +21,7 @@ from callcenter.models import Doubt, ReconcileRun
 from callcenter.reconcile import ask
 from callcenter.reconcile.ask import Line, Snapshot
 from callcenter.reconcile.compare import Comparison
-from callcenter.reconcile.explain import adopt, confirm, examine, orphan
+from callcenter.reconcile.explain import adopt, confirm, examine, orphan, readmit
 from callcenter.reconcile.findings import Finding, Undecided, subject_of
 from callcenter.reconcile.mend import mend
 from conferences.models import CallLeg, Conference, Participant, SupervisionSession
@@ -108,7 +108,7 @@ def _look_is_due(now: datetime) -> bool:
 
 def _legs_are_due(now: datetime) -> bool:
     lately = ReconcileRun.objects.filter(created_at__gt=now - LEGS_EVERY)
-    listed = Q(kind=Kind.LOOK) | Q(kind=Kind.FULL, state__in=[State.LOOKING_AGAIN, State.DONE])
+    listed = Q(kind=Kind.LOOK) | Q(kind=Kind.FULL, state__in=ReconcileRun.HAD_LISTS)
     return not lately.filter(listed).exists()
 
 
@@ -278,6 +278,8 @@ class Round:
             self._weigh(subject, doubts, partial(confirm, line, absent, snapshot))
         for subject, finding in comparison.weighed():
             self._weigh(subject, doubts, partial(_found, finding))
+        for caller in comparison.ended_untold:
+            self._weigh(subject_of("over", caller.call_control_id), doubts, partial(readmit, line, caller, snapshot))
         for token in suspects.closely(snapshot):
             leg = comparison.live.get(token)
             if leg is not None and token in snapshot.legs:
@@ -292,15 +294,17 @@ class Round:
                 self._try(
                     subject_of("unknown", active.call_control_id), partial(_one, partial(adopt, line, active, snapshot))
                 )
-        covered = set(doubts) if snapshot.is_whole else set(again)
+        covered = {subject for subject in doubts if snapshot.is_whole or subject.startswith("leg ")} | set(again)
         self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
 
-    def _weigh(self, subject: str, doubts: Mapping[str, datetime], explain: Callable[[], Finding | None]) -> None:
-        """Once is a doubt; twice, not at once, is worth the question what it is."""
+    def _weigh(
+        self, subject: str, doubts: Mapping[str, datetime], explain: Callable[[datetime], Finding | None]
+    ) -> None:
+        """Once is a doubt; twice, not at once, is worth the question what it is. ``explain`` is told since when."""
         first_at = doubts.get(subject)
         if first_at is None or self.snapshot.started_at - first_at < SECOND_LOOK:
             self.missed.add(subject)
-        elif self._try(subject, partial(_one, explain)):
+        elif self._try(subject, partial(_one, partial(explain, first_at))):
             self.looked_at.add(subject)
 
     def _try(self, subject: str, find: Callable[[], Iterable[Finding]]) -> bool:
@@ -327,7 +331,7 @@ def _one(question: Callable[[], Finding | None]) -> list[Finding]:
     return [] if found is None else [found]
 
 
-def _found(finding: Finding) -> Finding:
+def _found(finding: Finding, missed_at: datetime) -> Finding:
     return finding
 
 

@@ -35,6 +35,7 @@ from tests.callcenter import clients
 from tests.queues import scene
 from webhooks import dispatch, inbox, outbox
 from webhooks.models import Command, DispatchGate, WebhookEvent
+from webhooks.telnyx import conf
 from webhooks.telnyx.client import TelnyxClient
 from webhooks.telnyx.errors import TelnyxUnavailable
 from webhooks.telnyx.records import CallEventRecord
@@ -342,6 +343,33 @@ def test_a_line_without_a_raw_event_has_none(metadata: dict[str, Any]) -> None:
     assert payload_of(CallEventRecord.from_json(line)) is None
 
 
+# gone --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heard_mins_ago", "listed_mins_ago", "gone_after_secs"),
+    [
+        pytest.param(None, 15, 601, id="known from the answer to its dial alone"),
+        pytest.param(15, 1, 541, id="heard of long ago, and listed lately"),
+        pytest.param(1, 15, 541, id="heard of lately"),
+        pytest.param(15, 15, 3, id="neither heard of nor listed for long"),
+        pytest.param(15, None, 3, id="never listed"),
+    ],
+)
+def test_what_telnyx_does_not_know_is_over_ten_minutes_after_it_was_there(
+    telnyx: Simulator, heard_mins_ago: int | None, listed_mins_ago: int | None, gone_after_secs: int
+) -> None:
+    heard_at = None if heard_mins_ago is None else NOW - timedelta(minutes=heard_mins_ago)
+    CallLeg.objects.create(call_control_id="v3:a", direction="outgoing", role="agent", initiated_at=heard_at)
+    if listed_mins_ago is not None:
+        run(State.DONE, secs_ago=60 * listed_mins_ago)
+    line = reconcile.Line(conf.client(), wait=lambda secs: None)
+    for secs in (0, 3, 539, 541, 599, 601):
+        reconcile.full(line, now=NOW + timedelta(seconds=secs))
+        is_gone = WebhookEvent.objects.filter(event_type="call.hangup", call_control_id="v3:a").exists()
+        assert is_gone == (secs >= gone_after_secs), secs
+
+
 # the command -------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +417,7 @@ def said(*words: str) -> str:
 
 def test_the_command_says_what_differs_and_mends_it(telnyx: Simulator) -> None:
     assert said() == "nothing differs\n"
+    ReconcileRun.objects.update(started_at=timezone.now() - timedelta(minutes=11))
     lost = CallLeg.objects.create(
         call_control_id="v3:lost",
         call_leg_id="lost",

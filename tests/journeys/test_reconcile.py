@@ -6,21 +6,24 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.test import override_settings
 
 from callcenter import reconcile
+from callcenter.chaos.mirror import differences, ours, truth
 from callcenter.models import Correction, Doubt, ReconcileRun
+from callcenter.reconcile.compare import ids_of
 from callcenter.reconcile.explain import orphan
-from callcenter.reconcile.findings import Finding, HangUp
+from callcenter.reconcile.findings import Finding, HangUp, event_of
 from callcenter.reconcile.mend import mend
 from callcenter.simulator import resources
 from conferences import services as mirror
 from conferences.models import CallLeg, Participant, Recording
-from queues import supervision
+from queues import services, supervision
 from queues.models import Agent, Call, Offer, QueueEntry
 from tests.journeys import house as h
 from tests.journeys.mirror import agrees
-from webhooks import dispatch, references
+from webhooks import dispatch, inbox, references
 from webhooks.models import Command, WebhookEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -282,6 +285,116 @@ def test_a_leg_missing_twice_that_is_alive_when_asked_is_alive(house: h.House) -
     house.advance(45)
     assert corrected() == []
     assert not is_over(call)
+
+
+def long_ago(by: timedelta) -> None:
+    """All that was heard is so much older, as in a long conversation in which nothing more is heard."""
+    for instant in ("initiated_at", "answered_at", "enqueued_at", "dequeued_at", "playback_started_at"):
+        CallLeg.objects.exclude(**{instant: None}).update(**{instant: F(instant) - by})
+    Participant.objects.exclude(joined_at=None).update(joined_at=F("joined_at") - by)
+    WebhookEvent.objects.update(occurred_at=F("occurred_at") - by)
+
+
+def test_a_long_conversation_outlives_lists_and_answers_that_forget_it_for_a_while(house: h.House) -> None:
+    """What was listed seconds before cannot have ended so long ago that Telnyx does not keep it any more."""
+    support = h.queue(greeting_text="")
+    h.agent("anna", support)
+    call = house.ring()
+    house.until(lambda: talks(call))
+    house.advance(12)
+    long_ago(timedelta(minutes=15))
+    house.simulator.world.events.clear()
+    leg = house.simulator.world.legs.pop(call.leg.call_control_id)
+    house.advance(15)
+    assert Doubt.objects.filter(missed_at__isnull=False).exists()
+    house.simulator.world.legs[leg.call_control_id] = leg
+    house.advance(12)
+    assert talks(call)
+    assert corrected("leg_gone") == []
+    assert not Doubt.objects.filter(missed_at__isnull=False).exists()
+
+
+# a caller who is over here and nowhere else -------------------------------------------------------------------
+
+
+def conclude_end(house: h.House, leg: CallLeg) -> None:
+    """We take it to be gone, and we are wrong."""
+    event = event_of("call.hangup", house.now, ids_of(leg) | {"hangup_cause": "unspecified"}, leg.call_control_id)
+    inbox.store(event, received_at=house.now, source=WebhookEvent.Source.RECONCILE)
+    house.work()
+    assert CallLeg.objects.get(pk=leg.pk).hangup_at == house.now
+
+
+@pytest.mark.parametrize("place", ["in conversation", "in line", "greeted"])
+def test_a_caller_who_lives_on_is_taken_in_again_as_another_call(house: h.House, place: str) -> None:
+    support = h.queue()
+    anna = h.agent("anna", support, ready=place == "in conversation")
+    call = house.ring()
+    token = call.leg.call_control_id
+    if place == "in conversation":
+        house.until(lambda: talks(call))
+        house.advance(10)
+    elif place == "in line":
+        house.advance(20)
+    else:
+        house.advance(1)
+    conclude_end(house, call.leg)
+    ended = fate(house, call)
+    house.until(lambda: Call.objects.filter(leg__call_control_id=token).exclude(pk=call.pk).exists(), within=30)
+    again = Call.objects.get(leg__call_control_id=token)
+    house.until(again.entries.exists, within=20)
+    assert (again.queue, again.from_number) == (support, h.CALLER)
+    if place != "in conversation":
+        house.advance(3)
+        assert "playback" in house.media(again.leg)
+        services.log_in(anna.pk, now=house.now, ready=True)
+    house.until(lambda: talks(again), within=30)
+    house.advance(15)
+    assert len(house.hears(again.leg)) == 1
+    assert fate(house, call) == ended
+    house.hang_up(again.leg)
+    house.until(lambda: is_over(again), within=5)
+    house.advance(2)
+    assert live(house) == set()
+    assert corrected("caller_lives_on")
+    assert Call.objects.count() == 2
+    assert differences(ours(), truth(house.ask("GET", "state"))) == []
+    house.check()
+
+
+def test_a_caller_who_was_sent_away_and_lives_on_is_hung_up(house: h.House) -> None:
+    h.queue(closing_text="Nobody is there." * 20, max_wait_secs=5)
+    call = house.ring()
+    house.until(lambda: fate(house, call)[0] == Call.State.CLOSING)
+    conclude_end(house, call.leg)
+    house.until(lambda: live(house) == set(), within=30)
+    assert Call.objects.get() == call
+    house.check()
+
+
+def test_an_agents_leg_that_lives_on_is_hung_up_and_his_caller_waits_for_another(house: h.House) -> None:
+    support = h.queue()
+    h.agent("anna", support)
+    call = house.ring()
+    house.until(lambda: talks(call))
+    house.advance(10)
+    leg = h.only_offer(call).leg
+    conclude_end(house, leg)
+    assert call.entries.count() == 2
+    house.until(lambda: leg.call_control_id not in live(house), within=30)
+    assert call.leg.call_control_id in live(house)
+    house.check()
+
+
+def test_a_caller_of_whose_end_telnyx_told_us_stays_ended(house: h.House) -> None:
+    h.queue(max_wait_secs=600)
+    call = house.ring()
+    house.advance(15)
+    conclude_end(house, call.leg)
+    WebhookEvent.objects.filter(event_type="call.hangup").update(source=WebhookEvent.Source.TELNYX)
+    house.advance(35)
+    assert Call.objects.get() == call
+    assert corrected() == []
 
 
 # legs nobody knows -------------------------------------------------------------------------------------------
