@@ -62,8 +62,8 @@ JOBS: Mapping[str, Callable[[str], object]] = {
     "queues.end_listening": _end_listening,
     "queues.forget": lambda ident: engine.forget(now=timezone.now()),
     "queues.route_all": lambda ident: engine.route_all(now=timezone.now()),
-    "reconcile.full": lambda ident: reconcile.full(reconcile.line(), reason=ident, now=timezone.now()),
-    "reconcile.look": lambda ident: reconcile.look(reconcile.line(), now=timezone.now()),
+    "reconcile.full": lambda ident: reconcile.full(reconcile.line(), reason=ident, clock=timezone.now),
+    "reconcile.look": lambda ident: reconcile.look(reconcile.line(), clock=timezone.now),
 }
 
 

@@ -206,22 +206,32 @@ class Snapshot:
         )
 
 
-def everything(line: Line, *, now: datetime, recorded_since: datetime) -> Snapshot:
-    """All pages of everything that lives, and of what has been recorded since. Raises TelnyxError: half a snapshot is
-    none.
+def everything(
+    line: Line, *, now: datetime, recorded_since: datetime, gets_on: Callable[[], object] = lambda: None
+) -> Snapshot:
+    """All pages of everything that lives, and of what has been recorded since. ``gets_on`` is called before each list.
+
+    Raises TelnyxError: half a snapshot is none.
     """
+
+    def ask(question: Callable[..., T], *about: str) -> T:
+        gets_on()
+        return question(*about)
+
     version = _newest_command()
-    legs = line.legs()
-    conferences = line.conferences()
-    queues = line.queues()
-    waiting = [(name, call) for name, queue in queues.items() if queue.current_size for call in line.queue_calls(name)]
+    legs = ask(line.legs)
+    conferences = ask(line.conferences)
+    queues = ask(line.queues)
+    waiting = [
+        (name, call) for name, queue in queues.items() if queue.current_size for call in ask(line.queue_calls, name)
+    ]
     return Snapshot(
         started_at=now,
         is_whole=True,
         version=version,
         legs=legs,
         conferences=conferences,
-        participants={ident: line.participants(ident) for ident in conferences},
+        participants={ident: ask(line.participants, ident) for ident in conferences},
         queues=queues,
         queued={call.call_control_id: (name, call) for name, call in waiting if call.is_alive is not False},
         recordings=tuple(line.recordings(since=recorded_since)),

@@ -15,7 +15,6 @@ from functools import partial
 
 from django.db import Error, transaction
 from django.db.models import F, OuterRef, Q, Subquery
-from django.utils import timezone
 
 from callcenter.models import Doubt, ReconcileRun
 from callcenter.reconcile import ask
@@ -42,7 +41,8 @@ UNHEARD = timedelta(seconds=6)  # for what usually follows within a second; less
 CLOSELY_EVERY = timedelta(seconds=5)
 SILENCE = timedelta(seconds=120)
 SILENT_AT_ONCE = 20  # a run looks at no more of them closely
-LEFT_UNFINISHED = timedelta(seconds=120)
+LEFT_RUNNING = timedelta(seconds=15)  # whoever runs one says so between his questions
+LEFT_LOOKING = timedelta(seconds=120)  # its second look is anybody's, and what it told is to be applied
 RENEWED_EVERY = timedelta(seconds=5)
 FIRST_RECORDINGS = timedelta(days=1)
 RECORDINGS_AGAIN = timedelta(minutes=2)
@@ -91,7 +91,8 @@ def _full_is_due(now: datetime) -> bool:
 
 
 def _gets_on(run: ReconcileRun, now: datetime) -> bool:
-    return (run.renewed_at or run.created_at) > now - LEFT_UNFINISHED
+    left = LEFT_RUNNING if run.state == State.RUNNING else LEFT_LOOKING
+    return (run.renewed_at or run.created_at) > now - left
 
 
 def _look_is_due(now: datetime) -> bool:
@@ -191,29 +192,34 @@ def _recorded_since(now: datetime) -> datetime:
 
 
 Say = Callable[[Finding], None]
+Clock = Callable[[], datetime]  # a run may take a minute: each step of it has its own now
 
 
-def full(line: Line, *, now: datetime, reason: str = "", say: Say | None = None) -> ReconcileRun:
+def full(line: Line, *, clock: Clock, reason: str = "", say: Say | None = None) -> ReconcileRun:
     """Compare everything, mend what differs, remember what was missing for the second look.
 
-    ``say`` is told each finding. For the reason START a run that is getting on is enough.
+    ``say`` is told each finding. For the reason START, of whoever has just taken the lead, one that is looking again is
+    enough; one that is running was of another, who leads no more.
     """
+    now = clock()
     if reason == START:
-        going_on = ReconcileRun.objects.filter(kind=Kind.FULL, state__in=ReconcileRun.GOING_ON)
-        last = going_on.order_by("-created_at").first()
+        looking = ReconcileRun.objects.filter(kind=Kind.FULL, state=State.LOOKING_AGAIN)
+        last = looking.order_by("-created_at").first()
         if last is not None and _gets_on(last, now):
             return last
     run = _begin(Kind.FULL, now, reason=reason)
     suspects = _Suspects(now, silent=True)
-    everything = partial(ask.everything, line, now=now, recorded_since=_recorded_since(now))
-    if _carry_out(run, line, everything, suspects, say=say, now=now):
-        _forget(now)
-        _finish(run, now)
+    gets_on = partial(_renew, run, clock)
+    everything = partial(ask.everything, line, now=now, recorded_since=_recorded_since(now), gets_on=gets_on)
+    if _carry_out(run, line, everything, suspects, say=say, clock=clock):
+        _forget(clock())
+        _finish(run, clock())
     return run
 
 
-def look(line: Line, *, now: datetime, say: Say | None = None) -> ReconcileRun | None:
+def look(line: Line, *, clock: Clock, say: Say | None = None) -> ReconcileRun | None:
     """Which legs live, and closely at what is in doubt; None if nothing is due. Ends a full run that waited for it."""
+    now = clock()
     suspects = _Suspects(now)
     again = set(Doubt.objects.filter(not_before__lte=now).values_list("subject", flat=True))
     run = None
@@ -224,17 +230,17 @@ def look(line: Line, *, now: datetime, say: Say | None = None) -> ReconcileRun |
             places = {subject.split(" ")[1] for subject in again if subject.split(" ")[0] in kinds}
             places |= suspects.of("conference")
             snapshot = partial(ask.some, line, conferences=places, now=now)
-            if _carry_out(run, line, snapshot, suspects, say=say, now=now, again=again):
-                ReconcileRun.objects.filter(pk=run.pk).update(state=State.DONE, ended_at=now)
+            if _carry_out(run, line, snapshot, suspects, say=say, clock=clock, again=again):
+                ReconcileRun.objects.filter(pk=run.pk).update(state=State.DONE, ended_at=clock())
             else:
-                Doubt.objects.filter(subject__in=again).update(not_before=now + AGAIN_AFTER)
+                Doubt.objects.filter(subject__in=again).update(not_before=clock() + AGAIN_AFTER)
     finally:
         for unfinished in ReconcileRun.objects.filter(kind=Kind.FULL, state=State.LOOKING_AGAIN):
-            _finish(unfinished, now)
+            _finish(unfinished, clock())
     return run
 
 
-def drift(line: Line, *, clock: Callable[[], datetime], wait: Callable[[float], None]) -> list[Finding]:
+def drift(line: Line, *, clock: Clock, wait: Callable[[float], None]) -> list[Finding]:
     """What a run would find and mend, by two looks; no row is written. Raises TelnyxError."""
     since = _recorded_since(clock())
     first = Round(ask.everything(line, now=clock(), recorded_since=since))
@@ -363,26 +369,26 @@ def _carry_out(
     suspects: _Suspects,
     *,
     say: Say | None,
-    now: datetime,
+    clock: Clock,
     again: Collection[str] = (),
 ) -> bool:
     """False, and nothing written but that, if Telnyx did not give all the lists."""
 
     def settle(finding: Finding) -> None:
-        mend(finding, run, now=now)
+        mend(finding, run, now=clock())
         if say is not None:
             say(finding)
 
     try:
-        found = Round(snapshot(), settle, partial(_renew, run))
+        found = Round(snapshot(), settle, partial(_renew, run, clock))
         found.go(line, doubts=_doubts(), suspects=suspects, again=again)
-        _remember(found, suspects, now)
+        _remember(found, suspects, clock())
     except TelnyxError as error:
         logger.error("not reconciled, Telnyx did not answer everything: %s", error)
-        _fail(run, str(error))
+        _fail(run, str(error), clock())
         return False
     except Exception as error:
-        _fail(run, f"{type(error).__name__}: {error}")
+        _fail(run, f"{type(error).__name__}: {error}", clock())
         raise
     seen = found.snapshot
     going_on = ReconcileRun.objects.filter(pk=run.pk, state=State.RUNNING)
@@ -393,20 +399,20 @@ def _carry_out(
             conferences=len(seen.conferences),
             queue_calls=len(seen.queued) if seen.is_whole else None,
             findings=len(found.findings),
-            renewed_at=timezone.now(),
+            renewed_at=clock(),
         )
     )
 
 
-def _renew(run: ReconcileRun) -> None:
-    at = timezone.now()
+def _renew(run: ReconcileRun, clock: Clock) -> None:
+    at = clock()
     if run.renewed_at is None or at - run.renewed_at >= RENEWED_EVERY:
         run.renewed_at = at
         ReconcileRun.objects.filter(pk=run.pk).update(renewed_at=at)
 
 
-def _fail(run: ReconcileRun, error: str) -> None:
-    ended = {"state": State.FAILED, "ended_at": timezone.now(), "error": error[:2000]}
+def _fail(run: ReconcileRun, error: str, now: datetime) -> None:
+    ended = {"state": State.FAILED, "ended_at": now, "error": error[:2000]}
     ReconcileRun.objects.filter(pk=run.pk).update(**ended)
 
 
@@ -425,7 +431,7 @@ def _remember(found: Round, suspects: _Suspects, now: datetime) -> None:
     looked = [leg for leg in suspects.suspected if found.put_off.get(subject_of("leg", leg)) != AGAIN_AFTER]
     cleared = CallLeg.objects.filter(call_control_id__in=looked, suspected_at__lte=snapshot.started_at)
     cleared.update(suspected_at=None)
-    services.queues_seen(snapshot.queues.values(), now=now)
+    services.queues_seen(snapshot.queues.values(), now=snapshot.started_at)
 
 
 def _finish(run: ReconcileRun, now: datetime) -> None:

@@ -1,12 +1,13 @@
 """The gate before every dial, when a run is due, its pace, its command and its page. What it finds: tests/journeys."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from io import StringIO
+from itertools import count
 from typing import Any
 
 import httpx
@@ -113,7 +114,7 @@ def test_a_dark_run_left_by_a_crash_does_not_open_the_gate() -> None:
     closed()
     reconcile.due(NOW)
     with answering(NOTHING) as line:
-        reconcile.look(line, now=NOW)
+        reconcile.look(line, clock=lambda: NOW)
     left.refresh_from_db()
     assert left.state == State.DONE
     assert not dispatch.is_open()
@@ -182,9 +183,10 @@ def run(state: str, *, secs_ago: float, kind: str = "full") -> ReconcileRun:
         pytest.param(State.DONE, 30, True, id="done 30 s ago"),
         pytest.param(State.FAILED, 4, False, id="just failed"),
         pytest.param(State.FAILED, 5, True, id="failed 5 s ago"),
-        pytest.param(State.RUNNING, 100, False, id="still running"),
+        pytest.param(State.RUNNING, 14, False, id="still running"),
         pytest.param(State.LOOKING_AGAIN, 100, False, id="looking again"),
-        pytest.param(State.RUNNING, 121, True, id="left unfinished"),
+        pytest.param(State.RUNNING, 15, True, id="left running"),
+        pytest.param(State.LOOKING_AGAIN, 121, True, id="left looking"),
     ],
 )
 def test_a_full_run_is_due(state: str, secs_ago: float, is_due: bool) -> None:
@@ -203,16 +205,33 @@ def test_a_full_run_is_due_at_first_when_asked_for_and_after_darkness() -> None:
     assert "full" in reconcile.due(NOW)
 
 
-def test_a_run_that_gets_on_is_not_begun_again() -> None:
-    long = run(State.RUNNING, secs_ago=300)
-    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=30))
+@pytest.mark.parametrize(("state", "left_after"), [(State.RUNNING, 15), (State.LOOKING_AGAIN, 120)])
+def test_a_run_that_gets_on_is_not_begun_again(state: str, left_after: float) -> None:
+    long = run(state, secs_ago=300)
+    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=left_after - 1))
     assert "full" not in reconcile.due(NOW)
-    with answering(NOTHING) as line:
-        assert reconcile.full(line, now=NOW, reason="start") == long
-    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=121))
+    ReconcileRun.objects.filter(pk=long.pk).update(renewed_at=NOW - timedelta(seconds=left_after))
     assert "full" in reconcile.due(NOW)
+
+
+def test_who_takes_the_lead_does_not_wait_for_a_run_of_who_led_before() -> None:
+    closed()
+    reconcile.due(NOW)
+    left = run(State.RUNNING, secs_ago=3)
+    ReconcileRun.objects.filter(pk=left.pk).update(renewed_at=NOW)
     with answering(NOTHING) as line:
-        assert reconcile.full(line, now=NOW, reason="start") != long
+        assert reconcile.full(line, clock=at(0), reason="start") != left
+    left.refresh_from_db()
+    assert left.state == State.FAILED
+    assert dispatch.is_open()
+
+
+def test_who_takes_the_lead_finishes_a_run_that_only_looks_again() -> None:
+    looking = run(State.LOOKING_AGAIN, secs_ago=30)
+    with answering(NOTHING) as line:
+        assert reconcile.full(line, clock=at(0), reason="start") == looking
+    looking.refresh_from_db()
+    assert looking.state == State.LOOKING_AGAIN
 
 
 @pytest.mark.parametrize(("state", "is_due"), [(State.FAILED, True), (State.RUNNING, True), (State.DONE, False)])
@@ -221,13 +240,44 @@ def test_legs_are_looked_at_while_full_runs_do_not_succeed(state: str, is_due: b
     assert ("look" in reconcile.due(NOW)) == is_due
 
 
+def at(secs: float) -> Callable[[], datetime]:
+    """A clock that stands still."""
+    return lambda: NOW + timedelta(seconds=secs)
+
+
+def slow_clock() -> Callable[[], datetime]:
+    """Ten seconds pass from each step to the next."""
+    steps = count()
+    return lambda: NOW + timedelta(seconds=10 * next(steps))
+
+
 def test_a_run_that_failed_says_when() -> None:
     with answering(httpx.Response(503)) as line:
-        failed = reconcile.full(line, now=timezone.now() - timedelta(seconds=60))
+        failed = reconcile.full(line, clock=slow_clock())
     failed.refresh_from_db()
     assert failed.state == State.FAILED
+    assert failed.started_at == NOW
     assert failed.ended_at is not None
-    assert timezone.now() - failed.ended_at < timedelta(seconds=30)
+    assert failed.ended_at > NOW
+
+
+def test_what_a_long_run_tells_is_received_when_it_is_told(telnyx: Simulator) -> None:
+    """So that nobody takes it for an event that was left lying."""
+    for name in ("a", "b"):
+        CallLeg.objects.create(
+            call_control_id=f"v3:{name}", direction="incoming", initiated_at=NOW - timedelta(minutes=15)
+        )
+        Doubt.objects.create(subject=f"leg v3:{name}", missed_at=NOW - timedelta(seconds=5))
+    done = reconcile.full(reconcile.Line(conf.client(), wait=lambda secs: None), clock=slow_clock())
+    first, second = WebhookEvent.objects.order_by("id")
+    assert NOW < first.received_at < second.received_at
+    assert (first.occurred_at, second.occurred_at) == (NOW, NOW)
+    assert list(Correction.objects.order_by("at").values_list("at", flat=True)) == [
+        first.received_at,
+        second.received_at,
+    ]
+    done.refresh_from_db()
+    assert done.state == State.LOOKING_AGAIN
 
 
 def test_what_is_in_doubt_is_looked_at_at_once() -> None:
@@ -365,7 +415,7 @@ def test_what_telnyx_does_not_know_is_over_ten_minutes_after_it_was_there(
         run(State.DONE, secs_ago=60 * listed_mins_ago)
     line = reconcile.Line(conf.client(), wait=lambda secs: None)
     for secs in (0, 3, 539, 541, 599, 601):
-        reconcile.full(line, now=NOW + timedelta(seconds=secs))
+        reconcile.full(line, clock=at(secs))
         is_gone = WebhookEvent.objects.filter(event_type="call.hangup", call_control_id="v3:a").exists()
         assert is_gone == (secs >= gone_after_secs), secs
 

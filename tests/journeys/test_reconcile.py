@@ -156,7 +156,7 @@ def test_a_phone_that_is_alive_while_it_rings_has_not_answered(house: h.House, m
     for _ in range(24):
         house.advance(1)
         mirror.suspect(leg, house.now)
-        reconcile.full(house.line, now=house.now)
+        reconcile.full(house.line, clock=lambda: house.now)
         assert not CallLeg.objects.filter(call_control_id=leg, answered_at__isnull=False).exists()
     assert not talks(call)
     assert "untold" not in corrected()
@@ -265,13 +265,13 @@ def test_one_absence_is_not_enough(house: h.House) -> None:
     leg = house.simulator.world.legs[call.leg.call_control_id]
     ours = leg.connection_id
     leg.connection_id = "another"
-    reconcile.full(house.line, now=house.now)
+    reconcile.full(house.line, clock=lambda: house.now)
     assert Doubt.objects.filter(missed_at__isnull=False).exists()
     assert not WebhookEvent.objects.filter(source="reconcile").exists()
-    reconcile.look(house.line, now=house.now)
+    reconcile.look(house.line, clock=lambda: house.now)
     leg.connection_id = ours
     house.advance(3)
-    reconcile.look(house.line, now=house.now)
+    reconcile.look(house.line, clock=lambda: house.now)
     assert not Doubt.objects.filter(missed_at__isnull=False).exists()
     assert corrected() == []
     assert ReconcileRun.objects.filter(kind="full").latest("created_at").state == ReconcileRun.State.DONE
@@ -427,12 +427,12 @@ def test_a_caller_of_whom_nothing_is_told_goes_to_the_queue_for_such(house: h.Ho
     leg = ring_unheard(house)
     house.simulator.world.events.clear()
     house.advance(8)
-    reconcile.full(house.line, now=house.now)
+    reconcile.full(house.line, clock=lambda: house.now)
     house.work()
     assert not Call.objects.exists()  # nothing says what it is, and nothing is done to it
     assert leg in live(house)
     with override_settings(ADOPT_QUEUE="lost and found"):
-        reconcile.full(house.line, now=house.now)
+        reconcile.full(house.line, clock=lambda: house.now)
         house.until(lambda: QueueEntry.objects.filter(queue=other).exists(), within=20)
     assert leg in live(house)
     house.check()
@@ -586,16 +586,16 @@ def test_half_a_snapshot_changes_nothing(house: h.House) -> None:
     house.hang_up(call.leg)
     for operation in ("conferences.list", "queues.list", "calls.active"):
         house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": operation}}})
-        run = reconcile.full(house.line, now=house.now)
+        run = reconcile.full(house.line, clock=lambda: house.now)
         run.refresh_from_db()
         assert run.state == ReconcileRun.State.FAILED
     assert not Doubt.objects.exists()
     assert not WebhookEvent.objects.filter(source="reconcile").exists()
     deliver(house)
-    reconcile.full(house.line, now=house.now)
+    reconcile.full(house.line, clock=lambda: house.now)
     house.advance(3)
     house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": "calls.retrieve"}}})
-    look = reconcile.look(house.line, now=house.now)
+    look = reconcile.look(house.line, clock=lambda: house.now)
     assert look is not None
     look.refresh_from_db()
     assert look.state == ReconcileRun.State.DONE  # the lists were whole; what could not be asked stays in doubt
@@ -631,15 +631,15 @@ def test_two_who_reconcile_at_once_tell_everything_once(house: h.House) -> None:
     house.reconciles = False
     drop(house, leg=call.leg.call_control_id)
     house.hang_up(call.leg)
-    reconcile.full(house.line, now=house.now)
+    reconcile.full(house.line, clock=lambda: house.now)
     house.advance(3)
     found = reconcile.drift(house.line, clock=lambda: house.now, wait=house.advance)
     told = {remedy.event.id for finding in found for remedy in finding.remedies}  # type: ignore[union-attr]
-    reconcile.look(house.line, now=house.now)
+    reconcile.look(house.line, clock=lambda: house.now)
     kept = set(WebhookEvent.objects.filter(source="reconcile").values_list("event_id", flat=True))
     assert kept == told
     house.advance(1)
-    reconcile.full(house.line, now=house.now)
+    reconcile.full(house.line, clock=lambda: house.now)
     assert WebhookEvent.objects.filter(source="reconcile").count() == len(kept)
 
 
@@ -655,7 +655,7 @@ def test_where_supervisors_are_at_work_there_is_nothing_to_correct(house: h.Hous
     def quiet(secs: int) -> None:
         for _ in range(secs):
             house.advance(1)
-            reconcile.full(house.line, now=house.now)
+            reconcile.full(house.line, clock=lambda: house.now)
             assert corrected() == []
 
     for mode in ("monitor", "whisper", "barge"):
@@ -681,7 +681,7 @@ def test_on_a_healthy_day_there_is_nothing_to_correct(house: h.House, confirm: s
     second = house.ring(from_="+447700900002", patience_secs=25)
     for second_of_it in range(70):
         house.advance(1)
-        reconcile.full(house.line, now=house.now)
+        reconcile.full(house.line, clock=lambda: house.now)
         assert corrected() == [], second_of_it
         talking = (
             Offer.objects.filter(agent=anna, state=Offer.State.CONNECTED).select_related("leg", "call__leg").first()

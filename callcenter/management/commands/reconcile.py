@@ -47,9 +47,9 @@ class Command(BaseCommand):
             found.append(finding)
 
         line = reconcile.line()
-        run = reconcile.full(line, reason="manage.py reconcile", now=timezone.now(), say=say)
+        run = reconcile.full(line, reason="manage.py reconcile", clock=timezone.now, say=say)
         time.sleep(reconcile.SECOND_LOOK.total_seconds())
-        reconcile.look(line, now=timezone.now(), say=say)
+        reconcile.look(line, clock=timezone.now, say=say)
         run.refresh_from_db()
         if run.state == ReconcileRun.State.FAILED:
             raise CommandError(f"not reconciled: {run.error}")
