@@ -42,6 +42,8 @@ class Switches:
     participant_left_on_conference_end: bool = True
     # What listing the participants of a completed conference shows.
     participants_after_end: str = "none"
+    # Whether listing those of one that goes on shows who has left it, too.
+    lists_who_left: bool = False
     # Whether hold and unhold in a conference are told as call.hold and call.unhold.
     conference_hold_events: bool = False
     enqueue_while_in_another_queue: str = "rejected"

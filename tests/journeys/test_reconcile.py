@@ -204,7 +204,9 @@ def test_lost_words_of_queue_and_conference_are_made_up_for(house: h.House) -> N
     house.check()
 
 
-def test_a_leave_that_was_not_told_frees_the_seat(house: h.House) -> None:
+@pytest.mark.parametrize("lists", [False, True], ids=["listed no more", "listed as having left"])
+def test_a_leave_that_was_not_told_frees_the_seat(house: h.House, lists: bool) -> None:
+    house.sim("PUT", "switches", {"lists_who_left": lists})
     support = h.queue()
     h.agent("anna", support)
     call = house.ring()
@@ -217,6 +219,7 @@ def test_a_leave_that_was_not_told_frees_the_seat(house: h.House) -> None:
     )
     house.until(lambda: not Participant.objects.present().filter(pk=seat.pk).exists(), within=HEALED_WITHIN)
     assert "left" in corrected()
+    assert "joined" not in corrected()
 
 
 def test_holds_and_mutes_that_nobody_told_us_of_are_noted(house: h.House) -> None:

@@ -210,6 +210,17 @@ def test_who_is_listed_after_the_end_is_a_switch(rig: Rig, answer: str, listed: 
     assert [each["status"] for each in found.values()] == ["left"] * listed
 
 
+@pytest.mark.parametrize(("lists", "status"), [(False, None), (True, "left")])
+def test_whether_who_has_left_is_listed_is_a_switch(rig: Rig, lists: bool, status: str | None) -> None:
+    rig.sim("PUT", "switches", {"lists_who_left": lists})
+    stays, leaves = rig.caller(), rig.caller()
+    conference = rig.meeting(stays, leaves)
+    rig.conference(conference, "leave", call_control_id=leaves)
+    found = rig.participants(conference)
+    assert found[stays]["status"] == "joined"
+    assert found.get(leaves, {}).get("status") == status
+
+
 def test_conference_events_carry_the_creators_client_state(rig: Rig) -> None:
     caller, agent = rig.caller(), rig.agent(client_state="YWdlbnQ=")
     conference = rig.meeting(caller, client_state="Y2FsbGVy")

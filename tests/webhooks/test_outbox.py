@@ -231,6 +231,18 @@ def test_a_join_is_found_among_the_participants(line: Line) -> None:
     assert len(line.rig.participants(room)) == 2
 
 
+def test_a_join_of_one_who_has_left_is_lost_though_he_is_listed(line: Line) -> None:
+    first, second = line.rig.caller(), line.rig.caller()
+    room = line.rig.meeting(first, second)
+    line.rig.sim("PUT", "switches", {"lists_who_left": True})
+    line.rig.conference(room, "leave", call_control_id=second)
+    line.faults(api_timeout={"share": 1, "match": {"operation": "conferences.join"}})
+    sequence = line.issue("conferences.join", room, call_control_id=second)
+    line.send(sequence)
+    age(sequence, 20)
+    assert line.send(sequence).code == Command.LOST
+
+
 def test_a_caller_is_found_in_the_queue(line: Line) -> None:
     looked = found(line, line.issue("calls.enqueue", line.rig.caller(), queue_name="support"))
     assert (looked.state, looked.result) == (State.ACCEPTED, {})

@@ -289,7 +289,7 @@ class Conferences(ConferenceMedia):
         region: Region | None = None,
         page_size: int = LARGEST_PAGE,
     ) -> Iterator[Participant]:
-        """The participants that match every filter given, all pages.
+        """The participants that match every filter given, all pages. Whom Telnyx lists as having left is passed over.
 
         ``page_size``, 1 to 250, are asked for by each request.
 
@@ -304,7 +304,8 @@ class Conferences(ConferenceMedia):
             "region": region,
         }
         template, ids = "/conferences/{conference_id}/participants", {"conference_id": conference_id}
-        return self._list(Participant, template, ids, query, page_size)
+        listed = self._list(Participant, template, ids, query, page_size)
+        return (each for each in listed if each.status != "left")
 
     def retrieve_participant(self, conference_id: str, participant_id: str) -> Participant:
         """One participant by its id (not its call_control_id) or label. The conference by id, not by name.

@@ -113,9 +113,9 @@ def end(world: World, args: Arguments) -> Json:
 
 def list_participants(world: World, args: Arguments) -> Json:
     conference = args.conference(world, by_name=False, live=False)
-    found = list(conference.participants.values())
-    if not conference.is_live and world.switches.participants_after_end == "left":
-        found = conference.former
+    switches = world.switches
+    shows_former = switches.lists_who_left if conference.is_live else switches.participants_after_end == "left"
+    found = [*conference.participants.values(), *(conference.former if shows_former else ())]
     wanted = {
         "muted": args.query.get("filter[muted]"),
         "on_hold": args.query.get("filter[on_hold]"),
