@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -114,26 +114,47 @@ def due(*, received_before: datetime) -> list[int]:
 def apply(event_pk: int, *, now: datetime | None = None) -> bool:
     """Run the handlers of one event, once. True if this call applied it.
 
-    The attempt is counted before anything runs, so an event that kills its process is set aside all the same.
+    The attempt is counted before anything runs, so an event that kills its process is set aside all the same. Its
+    number is the fence: who slept through his lease finds another's, or the event done, and writes nothing.
     """
-    free = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW).filter(
-        Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    )
-    if not free.filter(attempts__lt=MAX_ATTEMPTS).update(attempts=F("attempts") + 1, not_before=from_now(LEASE)):
-        spent = free.filter(attempts__gte=MAX_ATTEMPTS)
-        if spent.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong"):
-            meters.lease_expired_total.inc("event")
+    event = _claim(event_pk)
+    if event is None:
         return False
     began = time.perf_counter()
     try:
         with transaction.atomic():
-            event = _apply(WebhookEvent.objects.get(pk=event_pk), now or timezone.now())
+            applied = _apply(event, now or timezone.now())
     except Exception as error:
         logger.exception("event not applied id=%s", event_pk)
-        _failed(event_pk, error)
+        _failed(event, error)
         return False
-    _count(event, took_secs=time.perf_counter() - began)
-    return True
+    if applied:
+        _count(event, took_secs=time.perf_counter() - began)
+    return applied
+
+
+def _claim(event_pk: int) -> WebhookEvent | None:
+    """Take the lease, on the database's clock; None if it is another's, done, or set aside for its many attempts."""
+    due = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW).filter(
+        Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    )
+    event = due.first()
+    if event is None:
+        return None
+    free = due.filter(attempts=event.attempts)
+    if event.attempts >= MAX_ATTEMPTS:
+        if free.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong"):
+            meters.lease_expired_total.inc("event")
+        return None
+    if not free.update(attempts=F("attempts") + 1, not_before=from_now(LEASE)):
+        return None
+    event.attempts += 1
+    return event
+
+
+def _held(event: WebhookEvent) -> QuerySet[WebhookEvent]:
+    """The event, as long as the attempt is ours and nobody has applied it."""
+    return WebhookEvent.objects.filter(pk=event.pk, status=WebhookEvent.Status.NEW, attempts=event.attempts)
 
 
 def _count(event: WebhookEvent, *, took_secs: float) -> None:
@@ -149,20 +170,25 @@ def _count(event: WebhookEvent, *, took_secs: float) -> None:
                 meters.inbox_out_of_order_total.inc()
 
 
-def _apply(event: WebhookEvent, now: datetime) -> WebhookEvent:
+def _apply(event: WebhookEvent, now: datetime) -> bool:
     assert _calls is not None, "callcenter.wiring has not run"  # noqa: S101
     if event.attempts > 1 and not event.error:  # whoever tried before left no word
         meters.lease_expired_total.inc("event")
-    event.call_id = _calls.find(event)
-    if event.call_id is not None:
-        _calls.lock(event.call_id)
+    event.call_id = call_id = _calls.find(event)
+    if call_id is not None:
+        _calls.lock(call_id)
     else:
         _lock_text(event.conference_id or event.call_session_id)
+    event.applied_at = now
+    if not _held(event).update(status=WebhookEvent.Status.DONE, applied_at=now, error="", call_id=call_id):
+        meters.fence_rejected_total.inc()
+        logger.warning("late applier stopped id=%s attempt=%s", event.pk, event.attempts)
+        return False
     for handler in _handlers.get(event.event_type, ()):
         handler(event, now)
-    event.status, event.applied_at, event.error = WebhookEvent.Status.DONE, now, ""
-    event.save(update_fields=["status", "applied_at", "error", "call_id"])
-    return event
+    if event.call_id != call_id:  # a handler made the call
+        event.save(update_fields=["call_id"])
+    return True
 
 
 def lock_call(call_id: uuid.UUID) -> None:
@@ -178,19 +204,16 @@ def _lock_text(text: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [text])
 
 
-def _failed(event_pk: int, error: Exception) -> None:
-    """Keep the error, and set the event aside or let it wait a while: unless another has applied it meanwhile."""
-    unapplied = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW)
-    event = unapplied.first()
-    if event is None:
-        return
+def _failed(event: WebhookEvent, error: Exception) -> None:
+    """Keep the error, and set the event aside or let it wait a while: unless another has it meanwhile."""
     said = f"{type(error).__name__}: {error}"[:2000]
     if isinstance(error, NOT_ITS_FAULT):
-        unapplied.update(attempts=F("attempts") - 1, error=said, not_before=from_now(timedelta(seconds=1)))
+        outcome: dict[str, Any] = {"attempts": F("attempts") - 1, "not_before": from_now(timedelta(seconds=1))}
     elif event.attempts >= MAX_ATTEMPTS:
-        unapplied.update(status=WebhookEvent.Status.DEAD, error=said)
+        outcome = {"status": WebhookEvent.Status.DEAD}
     else:
-        unapplied.update(error=said, not_before=from_now(timedelta(seconds=2 ** (event.attempts - 1))))
+        outcome = {"not_before": from_now(timedelta(seconds=2 ** (event.attempts - 1)))}
+    _held(event).update(error=said, **outcome)
 
 
 def replay(event_pk: int) -> bool:

@@ -71,7 +71,8 @@ lease_expired_total = Counter(
     among=("event", "command"),
 )
 fence_rejected_total = Counter(
-    "fence_rejected_total", "Outcomes dropped because another had taken the command over meanwhile."
+    "fence_rejected_total",
+    "Outcomes and effects dropped because another had taken over the command or event meanwhile.",
 )
 
 # how work is handed on -------------------------------------------------------------------------------------

@@ -1,17 +1,24 @@
 """Applying events: once, one after the other where they belong together, and none in the way of another."""
 
 import logging
+import threading
+import time
+import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import Error, OperationalError, connection, transaction
 from django.utils import timezone
 
 from conferences.models import CallLeg
+from queues.services import Calls
 from tests.callcenter import furniture
+from tests.webhooks.counts import grows
 from tests.webhooks.sender import event, post
 from webhooks import inbox
 from webhooks.clock import from_now
@@ -169,17 +176,144 @@ def test_a_lease_keeps_a_second_applier_out(handled: Callable[..., None]) -> Non
     assert inbox.apply(held)
 
 
-def test_a_late_failure_does_not_undo_what_another_has_applied(handled: Callable[..., None]) -> None:
-    """The lease ran out, another applied it, and then the first one fails."""
+class Sleeper(Calls):
+    """Whoever asks first which call it is has claimed the event, and sleeps on while this happens."""
 
-    def overtaken(event: WebhookEvent, now: datetime) -> None:
-        raise Nonsense
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._happens = [happens]
 
-    handled(overtaken)
+    def find(self, event: WebhookEvent) -> uuid.UUID | None:
+        while self._happens:
+            self._happens.pop()()
+        return super().find(event)
+
+
+@pytest.fixture
+def sleeper(handled: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Lets the first applier sleep; returns which attempts have run the handlers."""
+
+    def sleeps(happens: Callable[[], None]) -> list[int]:
+        ran: list[int] = []
+        handled(lambda event, now: ran.append(event.attempts))
+        monkeypatch.setattr(inbox, "_calls", Sleeper(happens))
+        return ran
+
+    return sleeps
+
+
+def test_who_sleeps_through_his_lease_applies_nothing_that_another_has_applied(
+    sleeper: Callable[..., list[int]],
+) -> None:
+    def another_applies_it() -> None:
+        wait_is_over(pk)
+        assert inbox.apply(pk)
+
     pk = stored()
-    WebhookEvent.objects.filter(pk=pk).update(attempts=5, status=Status.DONE)
-    inbox._failed(pk, Nonsense())
-    assert (row(pk).status, row(pk).error) == (Status.DONE, "")
+    ran = sleeper(another_applies_it)
+    with grows("fence_rejected_total"), grows("event_to_state_seconds_count"):
+        assert not inbox.apply(pk)
+    assert ran == [2]
+    assert (row(pk).status, row(pk).attempts) == (Status.DONE, 2)
+
+
+def test_who_sleeps_through_his_lease_applies_nothing_that_another_holds(sleeper: Callable[..., list[int]]) -> None:
+    def another_claims_it() -> None:
+        wait_is_over(pk)
+        assert inbox._claim(pk)
+
+    pk = stored()
+    ran = sleeper(another_claims_it)
+    assert not inbox.apply(pk)
+    assert ran == []
+    assert (row(pk).status, row(pk).attempts) == (Status.NEW, 2)
+    assert due() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("of_a_call", [True, False])
+def test_on_a_connection_of_his_own_he_applies_nothing_either(
+    sleeper: Callable[..., list[int]], of_a_call: bool
+) -> None:
+    """What another commits is seen after the lock, whatever was read before."""
+
+    def another_applies_it() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(on_its_own).result()
+
+    def on_its_own() -> None:
+        try:
+            wait_is_over(pk)
+            assert inbox.apply(pk)
+        finally:
+            connection.close()
+
+    if of_a_call:
+        words = {"direction": "incoming", "from": "+447700900001", "to": "+442071838750"}
+        assert post(event("call.initiated", event_id="before", **words)).status_code == 200
+        assert inbox.apply(WebhookEvent.objects.get(event_id="before").pk)
+    pk = stored()
+    ran = sleeper(another_applies_it)
+    assert not inbox.apply(pk)
+    assert ran == [2]
+    applied = row(pk)
+    assert (applied.status, applied.attempts, applied.call_id is not None) == (Status.DONE, 2, of_a_call)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_whoever_comes_while_another_is_still_at_it_finds_it_done(
+    handled: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease has run out, the transaction goes on."""
+    ran, under_way, may_end = [], threading.Event(), threading.Event()
+
+    def slow(event: WebhookEvent, now: datetime) -> None:
+        ran.append(event.attempts)
+        under_way.set()
+        assert may_end.wait(10)
+
+    def on_its_own(deed: Callable[[], bool]) -> bool:
+        try:
+            return deed()
+        finally:
+            connection.close()
+
+    def once_it_is_under_way() -> bool:
+        assert under_way.wait(10)
+        return inbox.apply(pk)
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE%'")
+            return cursor.fetchone() is not None
+
+    handled(slow)
+    monkeypatch.setattr(inbox, "LEASE", timedelta())
+    pk = stored()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(on_its_own, lambda: inbox.apply(pk))
+        second = pool.submit(on_its_own, once_it_is_under_way)
+        while not somebody_waits() and not second.done():
+            time.sleep(0.01)
+        may_end.set()
+        assert (first.result(), second.result()) == (True, False)
+    assert ran == [1]
+    assert (row(pk).status, row(pk).attempts) == (Status.DONE, 1)
+
+
+@pytest.mark.parametrize("status", [Status.DONE, Status.NEW])
+@pytest.mark.parametrize("cause", [Nonsense(), psycopg.OperationalError("the connection is lost")])
+def test_a_late_failure_touches_nothing_that_another_has(status: str, cause: Exception) -> None:
+    """The lease ran out, another applied it or is at it, and then the first one fails."""
+    pk = stored()
+    late = inbox._claim(pk)
+    assert late is not None
+    WebhookEvent.objects.filter(pk=pk).update(attempts=5, status=status)
+    error = OperationalError()
+    error.__cause__ = cause
+    inbox._failed(late, error)
+    assert (row(pk).status, row(pk).attempts, row(pk).error) == (status, 5, "")
 
 
 def test_leases_are_on_the_databases_clock(handled: Callable[..., None]) -> None:
