@@ -5,6 +5,7 @@ and that call's lock. Handlers assume late, repeated and shuffled delivery.
 """
 
 import logging
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,8 +13,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import psycopg
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,8 +30,10 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
 LEASE = timedelta(seconds=10)
-# Lost, refused, too slow, or locked: no attempt is spent on it, for the event has done nothing.
-NOT_ITS_FAULT = (OperationalError, InterfaceError)
+# How the SQLSTATE begins where no attempt is spent, for the event has done nothing: connection, deadlock, too many
+# connections, lock timeout, a server that ends or starts.
+AWAY_OR_HELD = ("08", "40", "53300", "55P03", "57P")
+SQLITE_AWAY_OR_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)
 
 Handler = Callable[[WebhookEvent, datetime], None]
 
@@ -207,13 +211,23 @@ def _lock_text(text: str) -> None:
 def _failed(event: WebhookEvent, error: Exception) -> None:
     """Keep the error, and set the event aside or let it wait a while: unless another has it meanwhile."""
     said = f"{type(error).__name__}: {error}"[:2000]
-    if isinstance(error, NOT_ITS_FAULT):
+    if _is_not_its_fault(error):
         outcome: dict[str, Any] = {"attempts": F("attempts") - 1, "not_before": from_now(timedelta(seconds=1))}
     elif event.attempts >= MAX_ATTEMPTS:
         outcome = {"status": WebhookEvent.Status.DEAD}
     else:
         outcome = {"not_before": from_now(timedelta(seconds=2 ** (event.attempts - 1)))}
     _held(event).update(error=said, **outcome)
+
+
+def _is_not_its_fault(error: Exception) -> bool:
+    """There was no connection, or another held what it needed. What takes too long or asks for too much is its own."""
+    cause = error.__cause__
+    if not isinstance(error, OperationalError):
+        return False
+    if isinstance(cause, psycopg.Error):  # without a code it is not the server's word: nobody could be asked
+        return cause.sqlstate is None or cause.sqlstate.startswith(AWAY_OR_HELD)
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF in SQLITE_AWAY_OR_HELD
 
 
 def replay(event_pk: int) -> bool:

@@ -1,12 +1,15 @@
 """Applying events: once, one after the other where they belong together, and none in the way of another."""
 
 import logging
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -108,19 +111,117 @@ def test_after_five_attempts_it_is_set_aside(handled: Callable[..., None]) -> No
     assert row(pk).attempts == 5
 
 
-def test_a_database_that_fails_costs_an_event_no_attempt(handled: Callable[..., None]) -> None:
-    def waits_in_vain(event: WebhookEvent, now: datetime) -> None:
-        raise OperationalError("canceling statement due to lock timeout")
+def server_says(code: str) -> inbox.Handler:
+    """Postgres itself raises it."""
 
-    handled(waits_in_vain)
-    pk = stored()
-    for _ in range(inbox.MAX_ATTEMPTS + 1):
+    def handler(event: WebhookEvent, now: datetime) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END $$")
+
+    return handler
+
+
+def too_slow(event: WebhookEvent, now: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 10")
+        cursor.execute("SELECT pg_sleep(5)")
+
+
+def too_much(event: WebhookEvent, now: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT repeat('x', 2000000000)")
+
+
+def held_by_another(event: WebhookEvent, now: datetime) -> None:
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}) as other:
+        other.execute("SELECT pg_advisory_lock(1)")
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = 10")
+            cursor.execute("SELECT pg_advisory_lock(1)")
+
+
+def sqlite_is_held_by_another(event: WebhookEvent, now: datetime) -> None:
+    with TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(f"{folder}/db", timeout=0)) as ours, connection.wrap_database_errors:
+            ours.execute("BEGIN IMMEDIATE")
+
+
+def sqlite_is_away(event: WebhookEvent, now: datetime) -> None:
+    with connection.wrap_database_errors:
+        sqlite3.connect("/nowhere/at/all")
+
+
+def sqlite_finds_it_too_much(event: WebhookEvent, now: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT " + "(" * 2000 + "1" + ")" * 2000)
+
+
+def asked_five_times(pk: int) -> WebhookEvent:
+    for _ in range(inbox.MAX_ATTEMPTS):
         assert not inbox.apply(pk)
         wait_is_over(pk)
-    waiting = row(pk)
+    return row(pk)
+
+
+@pytest.mark.parametrize(
+    ("handler", "on"),
+    [
+        pytest.param(held_by_another, "postgresql", id="held by another"),
+        pytest.param(server_says("40P01"), "postgresql", id="a deadlock"),
+        pytest.param(server_says("53300"), "postgresql", id="too many connections"),
+        pytest.param(server_says("57P03"), "postgresql", id="a server that starts"),
+        pytest.param(sqlite_is_held_by_another, "sqlite", id="SQLite, held by another"),
+        pytest.param(sqlite_is_away, "sqlite", id="SQLite, away"),
+    ],
+)
+def test_a_database_that_is_away_or_held_by_others_costs_an_event_no_attempt(
+    handled: Callable[..., None], handler: inbox.Handler, on: str
+) -> None:
+    if connection.vendor != on:
+        pytest.skip(f"an error of {on}")
+    handled(handler)
+    pk = stored()
+    waiting = asked_five_times(pk)
     assert (waiting.status, waiting.attempts) == (Status.NEW, 0)
-    assert "lock timeout" in waiting.error
+    assert waiting.error.startswith("OperationalError: ")
     assert due() == [pk]
+
+
+@pytest.mark.parametrize(
+    ("handler", "on"),
+    [
+        pytest.param(too_slow, "postgresql", id="too slow"),
+        pytest.param(too_much, "postgresql", id="too much"),
+        pytest.param(server_says("53100"), "postgresql", id="no room on the disk"),
+        pytest.param(sqlite_finds_it_too_much, "sqlite", id="SQLite, too much"),
+    ],
+)
+def test_an_event_that_always_asks_too_much_of_the_database_is_set_aside(
+    handled: Callable[..., None], handler: inbox.Handler, on: str
+) -> None:
+    if connection.vendor != on:
+        pytest.skip(f"an error of {on}")
+    handled(handler)
+    pk = stored()
+    aside = asked_five_times(pk)
+    assert (aside.status, aside.attempts) == (Status.DEAD, 5)
+    assert aside.error.startswith("OperationalError: ")
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_lost_costs_an_event_no_attempt(handled: Callable[..., None]) -> None:
+    def loses_its_connection(event: WebhookEvent, now: datetime) -> None:
+        CallLeg.objects.create(call_control_id="half a deed")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    pk = stored()
+    handled(loses_its_connection)
+    assert not inbox.apply(pk)
+    assert (row(pk).status, row(pk).attempts) == (Status.NEW, 0)
+    assert not CallLeg.objects.exists()
 
 
 def test_an_event_that_kills_its_process_is_set_aside_too(handled: Callable[..., None]) -> None:
