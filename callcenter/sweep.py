@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -69,28 +69,21 @@ JOBS: Mapping[str, Callable[[str], object]] = {
 
 def due(now: datetime, *, left_to_workers: timedelta = timedelta()) -> list[Job]:
     """Everything that is due now, by the rows, the most urgent first: hang-ups before answers before dials, events
-    oldest first and before the deadlines that they may have met. Of many, a few of each kind in turn."""
+    oldest first and before the deadlines that they may have met."""
     fresh = now - left_to_workers
     others: list[Job] = [("webhooks.probe", "")] if breaker.look().probe_is_due else []
     if services.has_old_decisions(now):
         others.append(("queues.forget", ""))
     others.append(("queues.route_all", ""))
-    kinds: list[list[Job]] = [
-        [(SEND, str(pk)) for pk in outbox.due(created_before=fresh)],
-        [("webhooks.close", str(pk)) for pk in outbox.unapplied()],
-        [("webhooks.apply", str(pk)) for pk in inbox.due(received_before=fresh)],
-        [("queues.settle", str(pk)) for pk in services.due_calls(now)],
-        [("queues.wrap_up", str(pk)) for pk in services.due_agents(now)],
-        [("queues.end_listening", str(pk)) for pk in services.listening_without_right()],
-        others,
+    return [
+        *((SEND, str(pk)) for pk in outbox.due(created_before=fresh)),
+        *(("webhooks.close", str(pk)) for pk in outbox.unapplied()),
+        *(("webhooks.apply", str(pk)) for pk in inbox.due(received_before=fresh)),
+        *(("queues.settle", str(pk)) for pk in services.due_calls(now)),
+        *(("queues.wrap_up", str(pk)) for pk in services.due_agents(now)),
+        *(("queues.end_listening", str(pk)) for pk in services.listening_without_right()),
+        *others,
     ]
-    return list(_in_turn(kinds))
-
-
-def _in_turn(kinds: Sequence[Sequence[Job]]) -> Iterator[Job]:
-    for start in range(0, max(map(len, kinds)), THREADS):
-        for jobs in kinds:
-            yield from jobs[start : start + THREADS]
 
 
 def run(job: Job) -> None:
@@ -98,31 +91,38 @@ def run(job: Job) -> None:
 
 
 class Hands:
-    """So many threads; whichever is free takes the most urgent of what is known to be due.
+    """So many threads; whichever is free takes a send, hang-ups first, or else the most urgent of the next kind.
 
-    What waits here is a list of hints, made anew from the rows each second: nothing waits for more than what is under
-    way and more urgent, and nothing piles up.
+    What waits here are hints, made anew from the rows each second, so nothing piles up. The turns of the kinds go on
+    from one second to the next, so however much there is of one, none of the others waits for all of it.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sweep")
         self._lock = threading.Lock()
         self._running: Counter[Job] = Counter()
-        self._waiting: dict[Job, bool] = {}  # in this order; True: the rows said so, False: a nudge did
+        # Of each kind in this order, and the kinds in the order of their turns. True: the rows said so; False: a nudge.
+        self._waiting: dict[str, dict[Job, bool]] = {}
 
     def found(self, jobs: Sequence[Job]) -> None:
         """All that is due by the rows. What is under way is not begun again: it would do the same."""
         with self._lock:
-            nudged = [job for job, by_rows in self._waiting.items() if not by_rows]
-            self._waiting = {job: True for job in jobs if job not in self._running}
+            nudged = [job for waiting in self._waiting.values() for job, by_rows in waiting.items() if not by_rows]
+            if not any(self._waiting.values()):
+                self._waiting.clear()  # every kind had its turn: the most urgent is the next
+            for waiting in self._waiting.values():
+                waiting.clear()
+            for job in jobs:
+                if job not in self._running:
+                    self._wait(job, by_rows=True)
             for job in nudged:
-                self._waiting.setdefault(job, False)
+                self._wait(job, by_rows=False)
         self._fill()
 
     def nudged(self, job: Job) -> None:
         """One more; though it is under way, since that may have read the rows before they changed."""
         with self._lock:
-            self._waiting.setdefault(job, False)
+            self._wait(job, by_rows=False)
         self._fill()
 
     def rest(self) -> None:
@@ -131,21 +131,28 @@ class Hands:
             self._waiting.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _wait(self, job: Job, *, by_rows: bool) -> None:
+        self._waiting.setdefault(job[0], {}).setdefault(job, by_rows)
+
     def _fill(self) -> None:
         with self._lock:
-            while self._running.total() < THREADS and (job := self._next()) is not None:
-                by_rows = self._waiting.pop(job)
+            while self._running.total() < THREADS and (kind := self._whose_turn()) is not None:
+                waiting = self._waiting[kind] = self._waiting.pop(kind)  # the last in line from now on
+                job = next(iter(waiting))
+                by_rows = waiting.pop(job)
                 try:
                     self._pool.submit(self._work, job)
                 except RuntimeError:  # at rest
                     return
                 self._running[job] += 1
-                if by_rows and job[0].startswith("webhooks."):
-                    meters.sweeper_rescued_total.inc(job[0])
+                if by_rows and kind.startswith("webhooks."):
+                    meters.sweeper_rescued_total.inc(kind)
 
-    def _next(self) -> Job | None:
+    def _whose_turn(self) -> str | None:
         senders = sum(times for job, times in self._running.items() if job[0] == SEND)
-        return next((job for job in self._waiting if job[0] != SEND or senders < SENDERS), None)
+        if self._waiting.get(SEND) and senders < SENDERS:
+            return SEND
+        return next((kind for kind, waiting in self._waiting.items() if waiting and kind != SEND), None)
 
     def _work(self, job: Job) -> None:
         try:

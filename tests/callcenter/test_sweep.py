@@ -92,15 +92,12 @@ def event(number: int) -> Job:
     return "webhooks.apply", str(row.pk)
 
 
-def test_hang_ups_and_answers_come_first_and_of_many_a_few_of_each_kind_in_turn() -> None:
+def test_hang_ups_and_answers_come_first_and_events_before_deadlines() -> None:
     rest = [command(Command.Priority.REST, number) for number in range(THREADS)]
     events = [event(number) for number in range(3 * THREADS)]
     answer, hang_up = command(Command.Priority.ANSWER, 0), command(Command.Priority.HANG_UP, 0)
     found = sweep.due(timezone.now())
-    assert found[:THREADS] == [hang_up, answer, *rest[:-2]]
-    assert [job for job in found if job[0] == "webhooks.apply"] == events
-    assert found.index(("queues.route_all", "")) == 2 * THREADS
-    assert found[2 * THREADS + 1 :] == [*rest[-2:], *events[THREADS:]]
+    assert found == [hang_up, answer, *rest, *events, ("queues.route_all", "")]
 
 
 # the hands ---------------------------------------------------------------------------------------------------
@@ -151,6 +148,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     work.hands.rest()
 
 
+KINDS = ("webhooks.close", "webhooks.apply", "queues.settle")
+
+
 def numbers(count: int) -> list[str]:
     return [f"{number:03}" for number in range(count)]
 
@@ -174,6 +174,34 @@ def test_slow_sends_leave_hands_for_events(work: Work) -> None:
     work.begins(events[-1])
     work.end(sends[0])
     work.begins(sends[SENDERS])
+
+
+def test_however_much_there_is_of_others_every_kind_has_its_turn(work: Work) -> None:
+    """Sends that last hold their hands, and each second finds more than the rest can do in it."""
+    sends = work.lasting(SEND, "hang-up", *numbers(20))
+    closes, events, settles = (work.lasting(kind, *numbers(20)) for kind in KINDS)
+    [probe, routing] = work.lasting("webhooks.probe", "") + work.lasting("queues.route_all", "")
+    due = [*sends[1:], *closes, *events, *settles, probe, routing]
+    work.hands.found(due)
+    work.begins(*sends[1 : SENDERS + 1], closes[0], events[0], settles[0])
+    for ended, begun in [(closes[0], probe), (events[0], routing), (settles[0], closes[1]), (probe, events[1])]:
+        work.hands.found([job for job in due if job not in (closes[0], events[0], settles[0])])
+        work.end(ended)
+        work.begins(begun)
+    work.hands.found([sends[0], *due])
+    work.end(sends[1])
+    work.begins(sends[0])
+
+
+def test_what_is_nudged_has_its_turn_too(work: Work) -> None:
+    settles = work.lasting("queues.settle", *numbers(3 * THREADS))
+    [routing] = work.lasting("queues.route", "queue")
+    work.hands.found(settles)
+    work.begins(*settles[:THREADS])
+    work.hands.nudged(routing)
+    work.hands.found(settles)
+    work.end(*settles[:2])
+    work.begins(settles[THREADS], routing)
 
 
 def test_a_pass_that_takes_longer_than_a_tick_is_not_begun_again(work: Work) -> None:
