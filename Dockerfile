@@ -16,5 +16,5 @@ USER callcenter
 EXPOSE 8000
 # Threads, since a webhook waits for the database; no control socket, which several instances would share;
 # no access log, whose addresses would hold phone numbers unmasked.
-CMD ["gunicorn", "callcenter.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
+CMD ["gunicorn", "callcenter.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "callcenter.threads.Worker", \
      "--workers", "2", "--threads", "8", "--no-control-socket"]

@@ -162,7 +162,7 @@ class Bench:
     def start_ours(self) -> None:
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
         ours = {"body": senders.telnyx_body, "request": senders.telnyx_request, "refusal": 403}
-        self._start(GTHREAD, _gunicorn(sys.executable, "callcenter.wsgi"), {}, **ours)
+        self._start(GTHREAD, _gunicorn(sys.executable, "callcenter.wsgi", "callcenter.threads.Worker"), {}, **ours)
 
     def start_peers(self) -> None:
         ours = {"body": senders.telnyx_body, "request": senders.telnyx_request, "refusal": 403}
@@ -172,7 +172,7 @@ class Bench:
         subprocess.run(command, cwd=ROOT, check=True)
         theirs = {"body": senders.stripe_body, "request": senders.stripe_request, "refusal": 400}
         for name, mode in ((STORING, "storing"), (PROCESSING, "processing")):
-            self._start(name, _gunicorn(python, "bench.peer_site"), {"PEER_MODE": mode}, **theirs)
+            self._start(name, _gunicorn(python, "bench.peer_site", "gthread"), {"PEER_MODE": mode}, **theirs)
 
     def _start(self, name: str, command: Callable[[int], list[str]], more: Mapping[str, str], **words: Any) -> None:
         port = any_port()
@@ -262,9 +262,9 @@ class Bench:
         return len(delays)
 
 
-def _gunicorn(python: str, module: str) -> Callable[[int], list[str]]:
+def _gunicorn(python: str, module: str, worker: str) -> Callable[[int], list[str]]:
     return lambda port: [
-        python, "-m", "gunicorn", module, "--bind", f"{LOOPBACK}:{port}", "--worker-class", "gthread",
+        python, "-m", "gunicorn", module, "--bind", f"{LOOPBACK}:{port}", "--worker-class", worker,
         "--workers", str(PROCESSES), "--threads", str(THREADS), "--no-control-socket", "--log-level", "error",
     ]  # fmt: skip
 

@@ -29,6 +29,7 @@ webhook_rejected_total = Counter(
         "length_required",
         "too_large",
         "content_type",
+        "cut_short",
         "timestamp_shape",
         "timestamp_stale",
         "signature_shape",

@@ -104,7 +104,7 @@ class Fleet(Stand):
             case schedule.WEB:
                 return [
                     *python, "-m", "gunicorn", "callcenter.wsgi", "--bind", urlsplit(self.web_urls[copy]).netloc,
-                    "--worker-class", "gthread",
+                    "--worker-class", "callcenter.threads.Worker",
                     "--workers", "1", "--threads", "8", "--no-control-socket", "--log-level", "critical",
                 ]  # fmt: skip
             case schedule.WORKER:

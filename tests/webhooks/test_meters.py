@@ -1,5 +1,6 @@
 """Each count moves when its fault happens; none fails or delays what it counts; processes are added up."""
 
+import io
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def a_long_time_ago() -> str:
         ("length_required", lambda: post(event(), CONTENT_LENGTH="")),
         ("too_large", lambda: post(b"x" * (256 * 1024 + 1))),
         ("content_type", lambda: post(event(), content_type="text/plain")),
+        ("cut_short", lambda: post(event(), CONTENT_LENGTH="10000", **{"wsgi.input": io.BytesIO(b"{")})),
         ("timestamp_shape", lambda: post(event(), timestamp="soon")),
         ("timestamp_stale", lambda: post(event(), timestamp=a_long_time_ago())),
         ("signature_shape", lambda: post_raw(b"{}", sender.with_headers("A", str(int(time.time()))))),

@@ -4,10 +4,17 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import random
+import select
+import socket
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +28,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
+from callcenter.processes import any_port
 from conferences.models import CallLeg, Conference
 from tests.callcenter import clients
+from tests.conftest import ROOT
 from tests.webhooks import sender
 from tests.webhooks.sender import KEY, OTHER_KEY, body_of, event, headers, post, post_raw, public, with_headers
 from webhooks import inbox, views
@@ -220,6 +229,48 @@ def test_only_posts_are_taken(method: str) -> None:
     answer = getattr(Client(), method)(sender.URL)
     assert answer.status_code == 405
     assert answer["Allow"] == "POST"
+
+
+@pytest.fixture
+def gunicorn() -> Iterator[int]:
+    """Production's web process with two threads, at this port."""
+    port = any_port()
+    command = ["gunicorn", "callcenter.wsgi", "--worker-class", "callcenter.threads.Worker", "--threads", "2"]
+    more = ["--no-control-socket", "--bind", f"127.0.0.1:{port}", "--log-level", "critical"]
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with subprocess.Popen([sys.executable, "-m", *command, *more], cwd=ROOT, env=environment) as process:
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield port
+        process.terminate()
+
+
+def trickle(port: int, head: str, begun: threading.Event) -> bytes:
+    """This at once, and then a byte now and then for as long as anybody listens. Returns the answer."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(f"POST {sender.URL} HTTP/1.1\r\nHost: localhost\r\n{head}".encode())
+        begun.set()
+        while not select.select([connection], [], [], 0.2)[0]:
+            connection.sendall(b"x")
+        with suppress(ConnectionResetError):
+            return connection.recv(1000)
+        return b""
+
+
+def test_who_sends_a_byte_now_and_then_keeps_nobody_out(gunicorn: int) -> None:
+    """One holds a thread with his headers, the other one one with his body: gunicorn alone waits for ever."""
+    signed = "".join(f"{name}: {value}\r\n" for name, value in headers(b"{}").items())
+    body = f"{signed}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    with ThreadPoolExecutor(2) as pool:
+        both = [threading.Event(), threading.Event()]
+        slow = [pool.submit(trickle, gunicorn, head, begun) for head, begun in zip((body, "X-"), both, strict=True)]
+        assert all(begun.wait(10) for begun in both)
+        time.sleep(0.5)  # both have a thread
+        assert httpx.get(f"http://127.0.0.1:{gunicorn}/healthz", headers={"host": "localhost"}, timeout=60).is_success
+        assert slow[0].result(60).startswith(b"HTTP/1.1 408 ")
+        assert not slow[1].result(60).startswith(b"HTTP/1.1 2")
 
 
 # what is said about a refusal --------------------------------------------------------------------------------
