@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -12,30 +14,34 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from conferences import services as mirror
-from conferences.models import CallLeg
-from queues import engine, services
+from conferences.models import CallLeg, Participant, SupervisionSession
+from queues import engine, services, supervision
 from queues.errors import QueueError
 from queues.models import Agent, Call, Offer, Queue, QueueEntry
+from tests.callcenter import clients
 from tests.journeys import house as h
+from tests.journeys.mirror import agrees
 from tests.queues import scene
 from webhooks import inbox
-from webhooks.models import Command, WebhookEvent
+from webhooks.models import AuditEntry, Command, WebhookEvent
 from webhooks.telnyx.events import Event
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
+T = TypeVar("T")
+Mode = SupervisionSession.Mode
 TIMES = 100
 CLAIMS = 25
 ANSWERS = 200
 AT_ONCE = 7  # the pool has eight connections, and the test itself has one of them
 
 
-def at_once(*deeds: Callable[[], object]) -> list[object]:
+def at_once(*deeds: Callable[[], T]) -> list[T]:
     """Each on a thread and a connection of its own, begun together."""
     assert len(deeds) <= AT_ONCE, "more than the pool has connections for"
     start = threading.Barrier(len(deeds), timeout=10)
 
-    def run(deed: Callable[[], object]) -> object:
+    def run(deed: Callable[[], T]) -> T:
         try:
             with connection.cursor():  # connected before the start
                 start.wait()
@@ -351,3 +357,38 @@ def test_who_answers_second_is_hung_up_at_telnyx(house: h.House) -> None:
         house.hang_up(call.leg)
         assert set(Agent.objects.values_list("state", flat=True)) == {Agent.State.AVAILABLE}
         house.check()
+
+
+# two supervisors' clicks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_two_supervisors_take_a_call_over_at_once(house: h.House, _: int) -> None:
+    """One has it; the other is told whose it is now, and stays as he was."""
+    support = h.queue()
+    h.agent("anna", support)
+    people = [h.supervisor("sue"), h.supervisor("tom")]
+    call = house.ring()
+    house.until(call.offers.filter(state=Offer.State.CONNECTED).exists)
+    for person in people:
+        supervision.supervise(call.pk, Mode.MONITOR, h.request(person, house))
+    listening = SupervisionSession.objects.filter(call_id=call.pk, state=SupervisionSession.State.ACTIVE)
+    house.until(lambda: listening.count() == 2)
+    seat = Participant.objects.filter(leg__call_id=call.pk).first()
+    assert seat is not None
+    path = f"/api/v1/conferences/{seat.conference_id}/take_over"
+    clicks = [partial(clients.session(person).post, path) for person in people]
+
+    answers = {person.username: answer for person, answer in zip(people, at_once(*clicks), strict=True)}
+    [winner] = [name for name, answer in answers.items() if answer.status_code == 202]
+    [loser] = answers.keys() - {winner}
+    said = answers[loser].json()
+    assert answers[loser].status_code == 409
+    assert (said["code"], said["detail"]) == ("taken_over", f"{winner} has taken this call over already.")
+    house.advance(2)
+    roles = dict(listening.values_list("supervisor__username", "role"))
+    assert roles == {winner: Mode.TAKEOVER, loser: Mode.MONITOR}
+    taken = AuditEntry.objects.filter(action="takeover", call_id=call.pk).values_list("user__username", "allowed")
+    assert sorted(taken) == sorted([(winner, True), (loser, False)])
+    agrees(house)
+    house.check()
