@@ -24,6 +24,7 @@ from webhooks.telnyx.client import TelnyxClient
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
 STOPPED_SECS = 10.5  # more than a lease
+STOPPED_LONG_SECS = 30.0  # more than the 20 s for which a command may be repeated
 # It says where it is, and is stopped there: before its last look at whether the command is wanted, on the wire, or
 # with the answer in its hands.
 SENDER = """
@@ -62,7 +63,7 @@ print("done", flush=True)
 
 
 class Telnyx(ThreadingHTTPServer):
-    """It answers everything, after a while, and remembers when it was asked."""
+    """It answers every command, after a while, and remembers which; who was told to join is in the conference."""
 
     daemon_threads = True
 
@@ -86,7 +87,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(body["command_id"])
         self.server.arrived.set()
         self.server.may_answer.wait(30)
-        answer = json.dumps({"data": {"result": "ok"}}).encode()
+        self._answer({"result": "ok"})
+
+    def do_GET(self) -> None:
+        present = {"id": "participant", "call_control_id": "v3:leg", "status": "joined"}
+        self._answer([present] if self.server.asked else [])
+
+    def _answer(self, data: object) -> None:
+        answer = json.dumps({"data": data}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -113,8 +121,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setattr(outbox, "_kinds", {"deed": Kind(lambda _: True, lambda *_: None)})
     issued = outbox.issue(
         "deed",
-        operation="calls.answer",
-        target="v3:leg",
+        operation="conferences.join",
+        target="conference",
+        arguments={"call_control_id": "v3:leg"},
         dedupe_key="one",
         now=timezone.now(),
     )
@@ -229,3 +238,20 @@ def test_stopped_on_the_wire_its_late_answer_is_dropped(
     assert state(command) == (Command.State.ACCEPTED, 2, 1)
     assert (command.closed_at, command.error) == (closed_at, "")
     assert telnyx.asked == [str(command.command_id)] * 2
+
+
+def test_stopped_on_the_wire_for_thirty_seconds_it_is_looked_for_and_not_sent_again(
+    senders: Callable[..., Sender], command: Command, telnyx: Telnyx
+) -> None:
+    """By then Telnyx may forget the id: the other looks and finds the effect, and the first writes nothing more."""
+    sender = senders("answered", command, telnyx)
+    assert sender.says() == "answered"
+    sender.stop()
+    time.sleep(STOPPED_LONG_SECS)
+    sent_by_another(command, telnyx)
+    assert state(command) == (Command.State.ACCEPTED, 2, 1)
+    closed_at, result = command.closed_at, command.result
+    assert sender.goes_on() == ["done"]
+    assert state(command) == (Command.State.ACCEPTED, 2, 1)
+    assert (command.closed_at, command.result) == (closed_at, result)
+    assert telnyx.asked == [str(command.command_id)]
