@@ -35,6 +35,7 @@ from callcenter.access.throttles import WrongTries
 from callcenter.invariants import INVARIANTS, counts
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
 from conferences.models import CallLeg, Participant
+from queues.engine.facts import LEAVING
 from queues.models import Call, Offer, QueueEntry
 from webhooks import metering
 from webhooks.clock import from_now
@@ -221,6 +222,24 @@ def calls(now: datetime) -> Iterator[Metric]:
     yield total("whisper_mismatch_total", "Supervisors taken off who whispered to others than told.", mismatches)
 
 
+def in_vain(now: datetime) -> Iterator[Metric]:
+    """By facts that stay, not by state, which an earlier fact may still correct: a total must not fall."""
+    taken_away = Offer.objects.filter(state__in=Offer.TAKEN_AWAY, ended_at__gte=midnight(now))
+    beaten = Q(rescind_reason=Offer.State.SUPERSEDED)
+    over = Q(ended_at__lte=F("leg__answered_at")) | _by_our_clock("rescinded_at") | _by_our_clock("expired_at")
+    seen = taken_away.filter(connected_at__isnull=True, leg__answered_at__isnull=False).aggregate(
+        beaten=Count("id", filter=beaten), late=Count("id", filter=over & ~beaten)
+    )
+    yield total("late_answer_total", "Agents who answered an offer that was over.", seen["late"])
+    said = "Agents who answered a call that another of those rung had taken."
+    yield total("double_answer_prevented_total", said, seen["beaten"])
+
+
+def _by_our_clock(ended_at: str) -> Q:
+    """We took it back before we heard of the answer; the answer's instant is of Telnyx's clock."""
+    return Q(**{f"{ended_at}__lte": F("leg__answered_at") + LEAVING})
+
+
 def telnyx(now: datetime) -> Iterator[Metric]:
     is_open = TelnyxStatus.objects.filter(opened_at__isnull=False).exists()
     yield gauge("breaker_open", "1 while Telnyx does not answer and no offers are made.", float(is_open))
@@ -252,6 +271,7 @@ QUESTIONS: Sequence[Question] = (
     unqueued,
     processes,
     calls,
+    in_vain,
     telnyx,
     reconciliation,
     invariants,

@@ -13,7 +13,7 @@ from webhooks.outbox import Kind
 
 EVENTS: Mapping[str, tuple[inbox.Handler, ...]] = {
     "call.initiated": (mirror.on_call_initiated, calls.on_call_initiated),
-    "call.answered": (mirror.on_call_answered, calls.on_call_answered),
+    "call.answered": (mirror.on_call_answered, calls.on_leg_changed),
     "call.bridged": (mirror.on_call_bridged,),
     "call.hangup": (mirror.on_call_hangup, calls.on_leg_changed),
     "call.hold": (mirror.on_call_hold, calls.on_leg_changed),

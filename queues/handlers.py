@@ -37,11 +37,6 @@ def on_leg_changed(event: WebhookEvent, now: datetime) -> None:
         settle(leg.call_id, now=now)
 
 
-def on_call_answered(event: WebhookEvent, now: datetime) -> None:
-    on_leg_changed(event, now)
-    services.count_answer_in_vain(event.call_control_id)
-
-
 def on_call_enqueued(event: WebhookEvent, now: datetime) -> None:
     services.enqueued_at_telnyx(event.payload.get("client_state") or "", event.occurred_at)
     services.queue_seen(event.payload.get("queue") or "", event.payload, now)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from conferences import services as mirror
 from conferences import supervision
@@ -24,7 +24,7 @@ from queues.engine.why import KEPT_FOR
 from queues.errors import NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Number, Offer, Queue, QueueEntry, RoutingDecision, RoutingPass
 from queues.routing.relaxation import OpenRing
-from webhooks import journal, meters, outbox, references
+from webhooks import journal, outbox, references
 from webhooks.models import Command, WebhookEvent
 from webhooks.nudge import nudge
 from webhooks.telnyx.records import Queue as TelnyxQueue
@@ -245,18 +245,6 @@ def refused(offer: Offer, *, at: datetime) -> None:
 def not_dialled(offer: Offer, *, at: datetime) -> None:
     """Telnyx was in no state to dial: the offer is taken back, and the agent's phone is not to blame."""
     Offer.objects.filter(pk=offer.pk, rescinded_at__isnull=True).update(rescinded_at=at, rescind_reason=NOT_DIALLED)
-
-
-def count_answer_in_vain(call_control_id: str) -> None:
-    """An agent has answered what was over by then: another of those rung was faster, or nobody is there any more."""
-    answered = Offer.objects.filter(leg__call_control_id=call_control_id, leg__answered_at__gte=F("ended_at"))
-    match answered.filter(connected_at__isnull=True).values_list("state", flat=True).first():
-        case None:
-            pass
-        case Offer.State.SUPERSEDED:
-            meters.double_answer_prevented_total.inc_on_commit()
-        case _:
-            meters.late_answer_total.inc_on_commit()
 
 
 def conference_known(offer: Offer, conference: Mapping[str, Any], *, now: datetime) -> None:

@@ -98,8 +98,4 @@ offer_delay_seconds = Histogram(
     "offer_delay_seconds", "From when caller and agent were both free to the offer, rings and holds included.",
     buckets=SLOW,
 )  # fmt: skip
-late_answer_total = Counter("late_answer_total", "Agents who answered an offer that was over.")
-double_answer_prevented_total = Counter(
-    "double_answer_prevented_total", "Agents who answered a call that another of those rung had taken."
-)
 conflict_total = Counter("conflict_total", "Requests to the API answered 409: the state was another than thought.")

@@ -11,7 +11,7 @@ from queues.engine import agents, facts, sticky
 from queues.engine.case import Case, left_at
 from queues.engine.limits import CONFIRM_WITHIN, CONNECT_WITHIN, PARTING_UNEXPLAINED
 from queues.models import Offer, Queue, QueueEntry
-from webhooks import journal, meters, outbox
+from webhooks import journal, outbox
 from webhooks.models import Command
 from webhooks.nudge import nudge
 
@@ -51,8 +51,6 @@ class Truth(Case):
                 queue=offer.entry.queue.name,
                 **({"reason": offer.end_reason} if offer.end_reason else {}),
             )
-            if was in Offer.LIVE and offer.state != Offer.State.SUPERSEDED and _answered_in_vain(offer):
-                meters.late_answer_total.inc_on_commit()
         self._save(offer)
 
     def _note_confirmation(self, offer: Offer) -> None:
@@ -115,8 +113,6 @@ class Truth(Case):
             )
             offer.expires_at = None
             self._save(offer)
-            if offer.state == Offer.State.SUPERSEDED and offer.leg is not None and offer.leg.answered_at is not None:
-                meters.double_answer_prevented_total.inc_on_commit()
 
     def _deadline(self, offer: Offer) -> datetime | None:
         """Fresh on entering confirming and connecting; while it rings, the one it was made with.
@@ -285,11 +281,3 @@ class Truth(Case):
 def _not_before(beginning: datetime, end: datetime | None) -> datetime | None:
     """A caller may have hung up, by Telnyx's word, before we have written down that he waits: he waited for nothing."""
     return None if end is None else max(beginning, end)
-
-
-def _answered_in_vain(offer: Offer) -> bool:
-    """Answered, as we learn now, when it was over already."""
-    answered_at, ended_at = offer.leg.answered_at if offer.leg else None, offer.ended_at
-    if offer.connected_at is not None or answered_at is None or ended_at is None:
-        return False
-    return answered_at >= ended_at

@@ -38,6 +38,7 @@ class Offer(models.Model):
     WON = (State.CONNECTING, State.CONNECTED)
     LIVE = UNANSWERED + WON
     TURNED_DOWN = (State.DECLINED, State.TIMED_OUT)
+    TAKEN_AWAY = (State.CALLER_LEFT, State.RESCINDED, State.SUPERSEDED, State.EXPIRED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="offers")
@@ -99,6 +100,11 @@ class Offer(models.Model):
             ),
             models.Index(
                 fields=["ended_at"], condition=Q(state__in=["declined", "timed_out"]), name="offer_turned_down"
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(state__in=["caller_left", "rescinded", "superseded", "expired"]),
+                name="offer_taken_away",
             ),
             models.Index(fields=["call", "offered_at"], name="offer_call"),
             models.Index(fields=["agent", "connected_at"], name="offer_agent"),

@@ -16,7 +16,6 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from prometheus_client import CollectorRegistry, generate_latest
 from pytest_django.fixtures import Settings
 
 from callcenter import metrics
@@ -24,12 +23,13 @@ from callcenter.invariants import INVARIANTS
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
 from callcenter.sweep import Sweeper
 from conferences.models import CallLeg, Conference
-from queues.models import Offer
+from queues import services
+from queues.models import Agent, Offer
 from tests.callcenter import clients, furniture
 from tests.conftest import ROOT
 from tests.journeys import house as h
 from tests.journeys.test_supervision import Stage
-from tests.webhooks.counts import Counts, grows, names, read
+from tests.webhooks.counts import answer, asked, grows, names
 from tests.webhooks.sender import KEY, event, post, public
 from webhooks.clock import from_now
 from webhooks.models import Command, TelnyxStatus, WebhookEvent
@@ -96,17 +96,6 @@ def page() -> str:
     assert answer.status_code == 200
     assert isinstance(answer.content, bytes)
     return answer.content.decode()
-
-
-def asked() -> Counts:
-    """What the rows answer now."""
-    registry = CollectorRegistry()
-    registry.register(metrics.Rows(keep_secs=0))
-    return read(generate_latest(registry).decode())
-
-
-def answer(name: str, **labels: str) -> float:
-    return asked()[name, tuple(sorted(labels.items()))]
 
 
 # who may -----------------------------------------------------------------------------------------------------
@@ -356,13 +345,48 @@ def test_an_agent_who_answers_a_caller_who_has_gone(house: h.House, known: bool)
     house.until(call.offers.filter(state=Offer.State.RINGING).exists)
     house.sim("PUT", "faults", {"api_timeout": {"share": 1, "match": {"operation": "calls.hangup"}}})
     gate = None if known else house.sim("POST", "gates", {"event_type": "call.hangup"})["id"]
-    with grows("late_answer_total"), grows("double_answer_prevented_total", by=0):
-        house.hang_up(call.leg)
-        house.advance(4)
-        if gate:
-            house.sim("DELETE", f"gates/{gate}")
-        house.advance(1)
+    house.hang_up(call.leg)
+    house.advance(4)
+    if gate:
+        house.sim("DELETE", f"gates/{gate}")
+    house.advance(1)
     assert h.only_offer(call).state == Offer.State.CALLER_LEFT
+    assert in_vain() == {"late": 1, "beaten": 0}
+    house._traveller.move_to(house.now + timedelta(days=1))
+    assert in_vain() == {"late": 0, "beaten": 0}
+
+
+def in_vain() -> dict[str, float]:
+    seen = asked()
+    return {"late": seen["late_answer_total", ()], "beaten": seen["double_answer_prevented_total", ()]}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["and we knew", "which we hear later"])
+def test_an_agent_who_answers_as_his_offer_is_taken_back(house: h.House, known: bool) -> None:
+    """He goes for a break by his program, and picks up; the answer is told after that, or has been before."""
+    anna = h.agent("anna", h.queue(greeting_text=""))
+    house.phone(anna.address, on_ring="answer", after_secs=3)
+    call = house.ring()
+    house.until(call.offers.filter(state=Offer.State.RINGING).exists)
+    house.sim("PUT", "faults", {"api_timeout": {"share": 1, "match": {"operation": "calls.hangup"}}})
+    gate = house.sim("POST", "gates", {"event_type": "call.answered"})["id"]
+    if known:
+        services.go_not_ready(anna.pk, "break", now=house.now)
+    house.simulator.advance(4)
+    if not known:
+        services.go_not_ready(anna.pk, "break", now=house.now)
+    house.sim("DELETE", f"gates/{gate}")
+    house.advance(1)
+    assert h.only_offer(call).state == Offer.State.RESCINDED
+    assert in_vain() == {"late": 1, "beaten": 0}
+
+
+def test_an_agent_who_is_asked_for_a_key_and_thinks_too_long_has_not_answered_late(house: h.House) -> None:
+    anna = h.agent("anna", h.queue(greeting_text=""), confirm=Agent.Confirm.PRESS_1)
+    house.phone(anna.address, on_ring="voicemail")
+    call = house.ring()
+    house.until(call.offers.filter(state=Offer.State.TIMED_OUT).exists)
+    assert in_vain() == {"late": 0, "beaten": 0}
 
 
 def test_two_agents_who_answer_at_once(house: h.House) -> None:
@@ -373,10 +397,10 @@ def test_two_agents_who_answer_at_once(house: h.House) -> None:
     house.until(lambda: call.offers.filter(state=Offer.State.RINGING).count() == 2)
     gate = house.sim("POST", "gates", {"event_type": "call.answered"})["id"]
     house.simulator.advance(1)
-    with grows("double_answer_prevented_total"), grows("late_answer_total", by=0):
-        house.sim("DELETE", f"gates/{gate}")
-        house.advance(0.5)
+    house.sim("DELETE", f"gates/{gate}")
+    house.advance(0.5)
     assert call.offers.filter(state=Offer.State.CONNECTED).count() == 1
+    assert in_vain() == {"late": 0, "beaten": 1}
 
 
 def test_a_caller_alone_in_a_conference(house: h.House) -> None:

@@ -14,6 +14,7 @@ from tests.journeys import house as h
 from tests.journeys.checkpoints import Worker
 from tests.journeys.clock import database_time
 from tests.journeys.mirror import agrees
+from tests.webhooks.counts import answer
 from webhooks.models import Command, WebhookEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,6 +176,7 @@ def test_two_agents_who_answer_within_ten_milliseconds_are_one_winner(house: h.H
     lost.agent.refresh_from_db()
     assert lost.agent.state == Agent.State.AVAILABLE
     assert Participant.objects.present().count() == 2
+    assert (answer("double_answer_prevented_total"), answer("late_answer_total")) == (1, 0)
     hung_up = Q(kind="hang_up", state=Command.State.ACCEPTED)
     assert [command.target for command in Command.objects.filter(hung_up)] == [lost.leg.call_control_id]
     agrees(house)

@@ -1,10 +1,12 @@
-"""What has been counted, read as Prometheus reads it."""
+"""What has been counted, and what the rows answer, read as Prometheus reads it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from callcenter.metrics import Rows
 from webhooks import metering
 
 Counts = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -26,6 +28,17 @@ def names(text: str) -> set[str]:
 def value(name: str, **labels: str) -> float:
     """What this process has counted. KeyError where there is no such count."""
     return read(metering.counted().decode())[name, tuple(sorted(labels.items()))]
+
+
+def asked() -> Counts:
+    """What the rows answer now."""
+    registry = CollectorRegistry()
+    registry.register(Rows(keep_secs=0))
+    return read(generate_latest(registry).decode())
+
+
+def answer(name: str, **labels: str) -> float:
+    return asked()[name, tuple(sorted(labels.items()))]
 
 
 @contextmanager

@@ -194,11 +194,11 @@ def test_a_nudge_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_rolled_back_is_not_counted(django_capture_on_commit_callbacks: Any) -> None:
-    with grows("late_answer_total"), django_capture_on_commit_callbacks(execute=True):
-        meters.late_answer_total.inc_on_commit()
+    with grows("conflict_total"), django_capture_on_commit_callbacks(execute=True):
+        meters.conflict_total.inc_on_commit()
         try:
             with transaction.atomic():
-                meters.late_answer_total.inc_on_commit()
+                meters.conflict_total.inc_on_commit()
                 raise RuntimeError
         except RuntimeError:
             pass
