@@ -4,18 +4,28 @@ I7, an event applied twice, has no question: ``event_id`` is unique, and its row
 effects.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, Max, OuterRef, Q
 
-from conferences.models import Participant, SupervisionSession
+from conferences.models import Participant, SupervisionSession, SupervisorRole
+from queues.engine.limits import length_of
 from queues.models import Agent, Call, Offer, QueueEntry
 from webhooks.models import AuditEntry, Command, WebhookEvent
 
 TEN_SECONDS = timedelta(seconds=10)
 FIVE_SECONDS = timedelta(seconds=5)
 DAY = timedelta(days=1)
+ONE_LOCK = timedelta(seconds=5)  # whoever waits for a call's lock reads the hour before, on a clock of his own
+GIVES_A_ROLE = ("join_supervisor", "set_supervisor_role")
+ROLES_BY_MODE: Mapping[str, tuple[str, ...]] = {
+    "monitor": ("monitor",),
+    "whisper": ("whisper", "monitor"),  # nobody to whisper to: he only listens
+    "barge": ("barge",),
+}
 
 
 def double_booked_agents(now: datetime) -> Iterator[str]:
@@ -93,17 +103,44 @@ def dead_events(now: datetime) -> Iterator[str]:
         yield f"event {event.event_id} {event.event_type} was set aside: {event.error}"
 
 
-def listeners_without_authority(now: datetime) -> Iterator[str]:
-    """I12: everybody who joined with a supervisor's role, this last day, had asked to listen and was allowed to."""
-    allowed = AuditEntry.objects.filter(
-        allowed=True,
-        action__in=[*SupervisionSession.Mode, "switch"],
-        call_id=OuterRef("conference__call_id"),
-        user_id=OuterRef("leg__supervision_session__supervisor"),
+def listeners_without_authority(now: datetime, *, within: timedelta | None = None) -> Iterator[str]:
+    """I12: a supervisor's role was given by a command of its holder's session, for which he had been allowed to ask.
+
+    ``within``: of those who joined so lately.
+    """
+    joined = Participant.objects.exclude(supervisor_role=SupervisorRole.NONE).filter(joined_at__isnull=False)
+    if within is not None:
+        joined = joined.filter(joined_at__gte=now - within)
+    # First the seats, then what had to be there before them: the house goes on meanwhile.
+    seats = list(joined.select_related("conference", "leg__supervision_session"))
+    commands = Command.objects.filter(kind__in=GIVES_A_ROLE).in_bulk([seat.role_version for seat in seats])
+    asked = defaultdict(list)
+    actions = AuditEntry.objects.filter(allowed=True, action__in=[*ROLES_BY_MODE, "switch"])
+    for entry in actions.filter(call_id__in={seat.conference.call_id for seat in seats}):
+        asked[entry.call_id, entry.user_id].append(entry)
+    for seat in seats:
+        session = getattr(seat.leg, "supervision_session", None)
+        command = commands.get(seat.role_version)
+        if session is None or command is None or not _gave(command, seat, session):
+            yield f"participant {seat.pk} listens as {seat.supervisor_role}, and no command of his session made him"
+        elif not any(_covers(entry, command, session) for entry in asked[session.call_id, session.supervisor_id]):
+            yield f"participant {seat.pk} listens as {seat.supervisor_role} without authority"
+
+
+def _gave(command: Command, seat: Participant, session: SupervisionSession) -> bool:
+    told = command.arguments
+    return (
+        (command.subject_id, command.actor_id) == (session.pk, session.supervisor_id)
+        and (command.call_id, command.target) == (seat.conference.call_id, seat.conference.conference_id)
+        and (told["call_control_id"], told["supervisor_role"]) == (seat.leg.call_control_id, seat.supervisor_role)
     )
-    listeners = Participant.objects.exclude(supervisor_role="none").filter(joined_at__gte=now - DAY)
-    for seat in listeners.exclude(Exists(allowed)):
-        yield f"participant {seat.pk} listens as {seat.supervisor_role} without authority"
+
+
+def _covers(asked: AuditEntry, command: Command, session: SupervisionSession) -> bool:
+    """Was this role among what was asked for, in this session and before the command was written?"""
+    mode = asked.detail.get("role") if asked.action == "switch" else asked.action
+    in_time = session.requested_at <= asked.at <= command.created_at + ONE_LOCK
+    return in_time and command.arguments["supervisor_role"] in ROLES_BY_MODE.get(mode, ())
 
 
 def whispers_to_others(now: datetime) -> Iterator[str]:
@@ -120,15 +157,37 @@ def whispers_to_others(now: datetime) -> Iterator[str]:
             yield f"participant {seat.pk} whispers to {len(others)} legs that are no agent's"
 
 
-def lonely_callers(now: datetime) -> Iterator[str]:
-    """I14: the only one in a live conference for 10 s who is not both held with music and in a waiting entry."""
-    same = Participant.objects.filter(conference=OuterRef("conference"))
+def lonely_participants(now: datetime) -> Iterator[str]:
+    """I14."""
+    for seat, since in alone_since():
+        if since < now - TEN_SECONDS:
+            yield f"{seat.leg.role or 'leg'} of call {seat.conference.call_id} is alone in a conference since {since}"
+
+
+def alone_since() -> Iterator[tuple[Participant, datetime]]:
+    """Whoever is the only one in a live conference and not both held with music and in a waiting entry; since when.
+
+    That begins as the other leaves, and for a caller as his wait ends or the closing text has been said.
+    """
     others = Participant.objects.present().filter(conference=OuterRef("conference")).exclude(pk=OuterRef("pk"))
     waits = QueueEntry.objects.filter(call__leg=OuterRef("leg")).exclude(state=QueueEntry.State.ENDED)
-    callers = Participant.objects.present().filter(leg__role="customer", joined_at__lt=now - TEN_SECONDS)
-    alone = callers.exclude(Exists(others)).exclude(Exists(same.filter(left_at__gte=now - TEN_SECONDS)))
-    for seat in alone.exclude(Q(Exists(waits), on_hold=True)).select_related("conference"):
-        yield f"caller of call {seat.conference.call_id} is alone in a conference"
+    alone = Participant.objects.present().exclude(Exists(others)).exclude(Q(Exists(waits), on_hold=True))
+    seats = {seat.conference_id: seat for seat in alone.select_related("leg", "conference")}
+    company = Participant.objects.filter(conference__in=seats).exclude(pk__in=[seat.pk for seat in seats.values()])
+    left = company.values("conference_id").annotate(left=Max("left_at"), hung_up=Max("leg__hangup_at"))
+    parted = {row["conference_id"]: (row["left"], row["hung_up"]) for row in left}
+    calls = Call.objects.filter(leg__in=[seat.leg_id for seat in seats.values()]).annotate(
+        waited_until=Max("entries__ended_at")
+    )
+    excused = {
+        leg: (waited_until, closing_at and closing_at + length_of(text or ""))
+        for leg, waited_until, closing_at, text in calls.values_list(
+            "leg_id", "waited_until", "closing_at", "queue__closing_text"
+        )
+    }
+    for ident, seat in seats.items():
+        known = (seat.joined_at, *parted.get(ident, ()), *excused.get(seat.leg_id, ()))
+        yield seat, max(filter(None, known))
 
 
 def in_two_conferences(now: datetime) -> Iterator[str]:
@@ -161,7 +220,7 @@ INVARIANTS: Mapping[str, Callable[[datetime], Iterator[str]]] = {
     "I11": dead_events,
     "I12": listeners_without_authority,
     "I13": whispers_to_others,
-    "I14": lonely_callers,
+    "I14": lonely_participants,
     "I15": in_two_conferences,
     "I16": ends_before_beginnings,
 }
@@ -173,5 +232,9 @@ def violations(now: datetime, *, of: Collection[str] = INVARIANTS) -> list[str]:
 
 
 def counts(now: datetime, *, of: Collection[str] = INVARIANTS) -> dict[str, int]:
-    """How many violations of each there are, for a gauge that must be nothing but zeros."""
-    return {name: sum(1 for _ in INVARIANTS[name](now)) for name in of}
+    """How many violations of each there are, for a gauge that must be nothing but zeros.
+
+    Asked every few seconds: who listened before yesterday is left to ``violations``.
+    """
+    recent = {"I12": partial(listeners_without_authority, within=DAY)}
+    return {name: sum(1 for _ in recent.get(name, INVARIANTS[name])(now)) for name in of}

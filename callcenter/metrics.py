@@ -9,7 +9,6 @@ import logging
 import math
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import prometheus_client
 from django.conf import settings
 from django.db import Error, connection
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q
+from django.db.models import Count, Exists, F, Min, OuterRef, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
@@ -32,7 +31,7 @@ from prometheus_client.registry import Collector
 
 from callcenter import databases
 from callcenter.access.throttles import WrongTries
-from callcenter.invariants import INVARIANTS, counts
+from callcenter.invariants import INVARIANTS, alone_since, counts
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
 from conferences.models import CallLeg, Participant
 from queues.engine.facts import LEAVING
@@ -159,16 +158,7 @@ def legs(now: datetime) -> Iterator[Metric]:
 
 
 def lonely(now: datetime) -> Iterator[Metric]:
-    others = Participant.objects.present().filter(conference=OuterRef("conference")).exclude(pk=OuterRef("pk"))
-    waits = QueueEntry.objects.filter(call__leg=OuterRef("leg")).exclude(state=QueueEntry.State.ENDED)
-    alone = Participant.objects.present().exclude(Exists(others)).exclude(Q(Exists(waits), on_hold=True))
-    seats = {seat.conference_id: seat for seat in alone}
-    parted = Participant.objects.filter(conference__in=seats).exclude(pk__in=[seat.pk for seat in seats.values()])
-    company = parted.values("conference_id").annotate(left=Max("left_at"), hung_up=Max("leg__hangup_at"))
-    since: dict[uuid.UUID, list[datetime | None]] = {ident: [seat.joined_at] for ident, seat in seats.items()}
-    for row in company:
-        since[row["conference_id"]] += [row["left"], row["hung_up"]]
-    longest = max((age_secs(max(filter(None, known)), now) for known in since.values()), default=0.0)
+    longest = max((age_secs(since, now) for _, since in alone_since()), default=0.0)
     said = "How long the loneliest has been the only one in a conference, but for callers who wait on hold."
     yield gauge("lonely_participant_seconds", said, longest)
 

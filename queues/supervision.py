@@ -86,7 +86,7 @@ def switch_role(call_id: uuid.UUID, mode: str, request: Request) -> SupervisionS
     """Another role for a supervisor who listens already; nobody is rung."""
     if mode not in (Mode.MONITOR, Mode.WHISPER, Mode.BARGE):
         raise WrongWords("unknown_role", "The role is monitor, whisper or barge.")
-    with _acting("switch", call_id, request) as call:
+    with _acting("switch", call_id, request, detail={"role": mode}) as call:
         user = _listener(request.actor, mode)
         if (followed := _followed(call, user, mode, request)) is not None:
             return followed
