@@ -2,7 +2,8 @@
 
 A question is asked when Prometheus asks, at most once in five seconds by each process, and finds its answer in an
 index. Totals of rows are those since midnight, UTC: they only grow until then, start again at zero as the counter of a
-restarted process does, and are the same whichever process answers.
+restarted process does, and are the same whichever process answers. Every kind is there at zero before it first happens,
+or its first burst of the day would be no increase to Prometheus.
 """
 
 import logging
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import prometheus_client
 from django.conf import settings
@@ -33,6 +35,7 @@ from callcenter import databases
 from callcenter.access.throttles import WrongTries
 from callcenter.invariants import INVARIANTS, alone_since, counts
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
+from callcenter.reconcile.findings import Kind
 from conferences.models import CallLeg, Participant
 from queues.engine.facts import LEAVING
 from queues.models import Call, Offer, QueueEntry
@@ -237,7 +240,7 @@ def telnyx(now: datetime) -> Iterator[Metric]:
 
 def reconciliation(now: datetime) -> Iterator[Metric]:
     made = Correction.objects.filter(at__gte=midnight(now)).order_by().values_list("kind")
-    kinds = dict(made.annotate(times=Count("pk")))
+    kinds = dict.fromkeys(get_args(Kind), 0) | dict(made.annotate(times=Count("pk")))
     yield totals("reconcile_corrections_total", "What our rows had wrong, by what it was.", "kind", kinds)
     finished = ReconcileRun.objects.filter(in_the_dark=True, state=ReconcileRun.State.DONE)
     today = finished.filter(created_at__gte=now - timedelta(days=1)).order_by("-created_at")

@@ -3,12 +3,34 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from conferences.models import CallLeg, Conference, Participant
 from webhooks.telnyx.events import Event
 
 _EVENTS = uuid.UUID("0d1f6a53-3a2b-5c55-9c3e-5b7f6a0b9a11")  # names the events that we tell in Telnyx's place
+
+
+Kind = Literal[
+    "adopted",
+    "conference_created",
+    "conference_ended_here",
+    "conference_gone",
+    "dequeued",
+    "enqueued",
+    "foreign_leg",
+    "joined",
+    "left",
+    "leg_ended_here",
+    "leg_gone",
+    "orphan_leg",
+    "own_leg",
+    "recording_missed",
+    "stranger",
+    "unannounced",
+    "unknown_leg",
+    "untold",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +92,7 @@ class Note:
 class Finding:
     """``remedies`` is empty where we only say so."""
 
-    kind: str
+    kind: Kind
     detail: str
     call_id: uuid.UUID | None = None
     remedies: tuple[Tell | HangUp | Remove | Readmit | Note, ...] = ()

@@ -29,7 +29,7 @@ from tests.callcenter import clients, furniture
 from tests.conftest import ROOT
 from tests.journeys import house as h
 from tests.journeys.test_supervision import Stage
-from tests.webhooks.counts import answer, asked, grows, names
+from tests.webhooks.counts import Counts, answer, asked, grows, names, read
 from tests.webhooks.sender import KEY, event, post, public
 from webhooks.clock import from_now
 from webhooks.models import Command, TelnyxStatus, WebhookEvent
@@ -160,6 +160,38 @@ def test_every_alert_asks_for_what_is_there() -> None:
     for rule in rules:
         assert rule["annotations"]["summary"]
         assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+@pytest.mark.usefixtures("token")
+def test_alerts_add_up_counts_over_the_hosts_and_take_the_rows_word_once() -> None:
+    """Each host tells the rows' answers: their sum would be as many times too large as there are hosts."""
+    from_rows, everything = asked(), read(page())
+    labels = {name: {label for label, _ in labels} for name, labels in everything}
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    for rule in rules:
+        for name in metrics_in(rule["expr"]):
+            over_hosts = "max|min" if name in {name for name, _ in from_rows} else "sum"
+            of_one = rf"\b({over_hosts})(?: by \(([^)]*)\))? ?\((?:(?:increase|rate)\()?{name}\b"
+            found = re.findall(of_one, rule["expr"])
+            assert len(found) == len(re.findall(rf"\b{name}\b", rule["expr"])), (rule["alert"], name)
+            assert {label for _, by in found for label in by.split(", ") if label} <= labels[name], (
+                rule["alert"],
+                name,
+            )
+
+
+@pytest.mark.usefixtures("token")
+def test_every_total_is_there_at_zero_before_it_first_happens() -> None:
+    """To Prometheus a count that appears as 50 has not increased."""
+    everything = read(page())
+    assert {name for name in names(page()) if name.endswith("_total")} <= {name for name, _ in everything}
+    told = {dict(labels)["kind"] for name, labels in everything if name == "reconcile_corrections_total"}
+    assert "leg_gone" in told
+    assert all(value == 0 for value in asked_totals().values())
+
+
+def asked_totals() -> Counts:
+    return {sample: value for sample, value in asked().items() if sample[0].endswith("_total")}
 
 
 ALERTS = ROOT / "docs" / "alerts.yml"
