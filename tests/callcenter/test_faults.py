@@ -6,12 +6,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
 
+from callcenter import metrics
 from tests.conftest import ROOT
+from tests.webhooks.counts import names
 
 FAULTS = 30
-METERS = ROOT / "webhooks" / "meters.py"
-METRICS = (METERS, ROOT / "callcenter" / "metrics.py")
+TOKEN = "a-token-of-the-tests-0123456789abcdef"
 
 
 def rows() -> list[list[str]]:
@@ -47,13 +50,15 @@ def test_the_tests_of_a_fault_exist(row: list[str]) -> None:
         assert name in functions(ROOT / file), test
 
 
-@pytest.mark.skipif(not all(path.exists() for path in METRICS), reason="nothing is counted yet")
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
-def test_the_metrics_of_a_fault_are_told(row: list[str]) -> None:
-    metrics = named(row[4])
-    assert metrics
-    for metric in metrics:
-        assert any(metric in texts(path) for path in METRICS), metric
+@pytest.mark.django_db
+def test_the_metrics_of_every_fault_are_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    monkeypatch.setattr(metrics, "rows", metrics.Rows())
+    page = Client().get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+    told = names(page.content.decode())
+    for number, *_, cell in rows():
+        assert named(cell), number
+        assert set(named(cell)) <= told, number
 
 
 def test_nothing_bridges_by_the_name_of_a_queue() -> None:
