@@ -18,7 +18,7 @@ from typing import get_args
 import prometheus_client
 from django.conf import settings
 from django.db import Error, connection
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
@@ -36,7 +36,7 @@ from callcenter.access.throttles import WrongTries
 from callcenter.invariants import INVARIANTS, alone_since, counts
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
 from callcenter.reconcile.findings import Kind
-from conferences.models import CallLeg, Participant
+from conferences.models import CallLeg, Participant, SupervisionSession
 from queues.engine.facts import LEAVING
 from queues.models import Call, Offer, QueueEntry
 from webhooks import metering
@@ -152,12 +152,18 @@ def outbox(now: datetime) -> Iterator[Metric]:
 
 
 def legs(now: datetime) -> Iterator[Metric]:
-    ended = Q(ended_at__lt=now - GRACE)
-    over = Call.objects.filter(ended, pk=OuterRef("call_id"))
-    exited = Offer.objects.filter(ended, leg=OuterRef("pk"), connected_at__isnull=True).exclude(state__in=Offer.LIVE)
-    nobodys = Q(direction=CallLeg.Direction.OUTGOING, call_id__isnull=True, initiated_at__lt=now - GRACE)
-    orphans = CallLeg.objects.live().filter(Q(Exists(over)) | Q(Exists(exited)) | nobodys)
-    yield gauge("orphan_legs", "Legs that live 10 s after what they were for.", orphans.count())
+    count = orphan_legs(before=now - GRACE).count()
+    yield gauge("orphan_legs", "Legs that live 10 s after what they were for.", count)
+
+
+def orphan_legs(*, before: datetime) -> QuerySet[CallLeg]:
+    """Live legs whose call, offer or supervision was over by then, and those we dialled that belong to no call."""
+    ended = Q(ended_at__lt=before)
+    call = Call.objects.filter(ended, pk=OuterRef("call_id"))
+    offer = Offer.objects.filter(ended, leg=OuterRef("pk")).exclude(state__in=Offer.LIVE)
+    session = SupervisionSession.objects.filter(ended, leg=OuterRef("pk"), state=SupervisionSession.State.ENDED)
+    nobodys = Q(direction=CallLeg.Direction.OUTGOING, call_id__isnull=True, initiated_at__lt=before)
+    return CallLeg.objects.live().filter(Q(Exists(call)) | Q(Exists(offer)) | Q(Exists(session)) | nobodys)
 
 
 def lonely(now: datetime) -> Iterator[Metric]:

@@ -22,7 +22,7 @@ from callcenter import metrics
 from callcenter.invariants import INVARIANTS
 from callcenter.models import Correction, ProcessHeartbeat, ReconcileRun
 from callcenter.sweep import Sweeper
-from conferences.models import CallLeg, Conference
+from conferences.models import CallLeg, Conference, SupervisionSession
 from queues import services
 from queues.models import Agent, Offer
 from tests.callcenter import clients, furniture
@@ -292,6 +292,37 @@ def test_a_leg_that_outlives_its_call() -> None:
     type(call).objects.filter(pk=call.pk).update(ended_at=ended)
     CallLeg.objects.filter(pk=call.leg_id).update(hangup_at=ended)
     assert answer("orphan_legs") == CallLeg.objects.live().filter(call_id=call.pk).count() > 0
+
+
+def test_a_leg_that_outlives_its_supervision_while_the_call_goes_on() -> None:
+    furniture.furnish("one")
+    session = SupervisionSession.objects.get()
+    since = timezone.now() - timedelta(seconds=11)
+    SupervisionSession.objects.update(state="ended", ended_at=timezone.now())
+    assert answer("orphan_legs") == 0
+    SupervisionSession.objects.update(ended_at=since)
+    assert answer("orphan_legs") == 1
+    assert session.leg is not None
+    CallLeg.objects.filter(pk=session.leg.pk).update(hangup_at=timezone.now())
+    assert answer("orphan_legs") == 0
+
+
+def test_a_leg_of_whoever_took_over_outlives_his_ownership() -> None:
+    furniture.furnish("one")
+    since = timezone.now() - timedelta(seconds=60)
+    SupervisionSession.objects.update(role="takeover", took_over_at=since)
+    assert answer("orphan_legs") == 0
+    SupervisionSession.objects.update(state="ended", ended_at=since)
+    assert answer("orphan_legs") == 1
+
+
+def test_an_agents_leg_that_outlives_a_conversation_whose_caller_is_in_line_again() -> None:
+    call = furniture.furnish("one")
+    now = timezone.now()
+    Offer.objects.filter(call=call).update(state=Offer.State.ENDED, ended_at=now)
+    assert answer("orphan_legs") == 0
+    Offer.objects.filter(call=call).update(ended_at=now - timedelta(seconds=11))
+    assert answer("orphan_legs") == 1
 
 
 def test_answers_are_kept_for_a_while() -> None:

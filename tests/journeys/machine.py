@@ -19,11 +19,10 @@ import httpx
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection, transaction
-from django.db.models import Q
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from callcenter import invariants, reconcile, sweep
+from callcenter import invariants, metrics, reconcile, sweep
 from callcenter.simulator import endings
 from callcenter.simulator.transport import SimulatorTransport
 from conferences.models import CallLeg, Participant
@@ -476,7 +475,7 @@ class CallCenter(RuleBasedStateMachine):
         assert not (parted := differences(house)), parted
         self._nothing_is_violated()
         self._nothing_has_happened_twice()
-        assert not (left := orphans()), left
+        assert not (left := list(metrics.orphan_legs(before=house.now))), left
         world = house.simulator.world
         for leg in list(world.legs.values()):
             if leg.is_live and leg.direction == "incoming":
@@ -500,12 +499,6 @@ class CallCenter(RuleBasedStateMachine):
         ):
             assert not (rows := list(kept.values())), rows
         house.check()
-
-
-def orphans() -> list[str]:
-    """Live legs whose offer or session is over."""
-    exited = Q(offer__state__in=[state for state in Offer.State if state not in Offer.LIVE])
-    return [str(leg) for leg in CallLeg.objects.live().filter(exited | Q(supervision_session__state="ended"))]
 
 
 def differences(house: h.House) -> list[str]:
