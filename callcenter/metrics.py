@@ -249,9 +249,9 @@ def reconciliation(now: datetime) -> Iterator[Metric]:
     kinds = dict.fromkeys(get_args(Kind), 0) | dict(made.annotate(times=Count("pk")))
     yield totals("reconcile_corrections_total", "What our rows had wrong, by what it was.", "kind", kinds)
     finished = ReconcileRun.objects.filter(in_the_dark=True, state=ReconcileRun.State.DONE)
-    today = finished.filter(created_at__gte=now - timedelta(days=1)).order_by("-created_at")
-    last = today.values_list("created_at", "ended_at").first()
-    said = "How long the comparison took that followed the last time in which nothing of ours lived, if it was today."
+    lately = finished.filter(created_at__gte=now - timedelta(days=1)).order_by("-created_at")
+    last = lately.values_list("created_at", "ended_at").first()
+    said = "How long the last day's last comparison took after a time in which nothing of ours lived."
     took_secs = (last[1] - last[0]).total_seconds() if last and last[1] else math.nan
     yield gauge("startup_reconcile_seconds", said, took_secs)
 
