@@ -23,17 +23,19 @@ from callcenter.demo.summary import OUTCOMES, find_wrongs
 from callcenter.invariants import INVARIANTS, violations
 from conferences.models import CallLeg
 from queues.models import Call, Offer
+from webhooks import inbox, outbox
 from webhooks.models import Command, WebhookEvent
 
 TICK_SECS = 0.2
 SAMPLE_SECS = 0.5
 SEE_SECS = 1.0
+SEE_DELIVERIES_SECS = 5.0  # each look is at all since the oldest that is still on its way
 SETTLE_SECS = 60.0
 ADOPT_SECS = 30.0
 # What a kill may hold up and for how long: RELIABILITY §9, "the same call progresses within 15 s".
 RECOVERY_SECS = 15.0
 LONGEST_GAP_SECS = 8.0
-BACKLOG = 8  # events and commands that wait to be dealt with
+BACKLOG = 8  # events and commands that are due, and that nobody has taken up
 BACK_TO_WORK_SECS = 5.0
 
 # True at any instant, whatever is down.
@@ -72,7 +74,7 @@ class Run:
         self._strikes = strikes(profile, self._rng)
         self._since = timezone.now()
         self._began = time.monotonic()
-        self._next_sample = self._next_look = 0.0
+        self._next_sample = self._next_look = self._next_deliveries = 0.0
         self._samples = 0
         self._violations: dict[str, None] = {}
         self._revived = Revived()
@@ -105,6 +107,7 @@ class Run:
             return [self._violated()]
         self._note(violations(timezone.now(), of=INVARIANTS))
         self._witness.see()
+        self._witness.see_deliveries()
         compared = table.none_but_late("mirror equal after the last fault", SETTLE_SECS, equal_after, differed)
         at_rest = table.within("at rest after the last call", SETTLE_SECS, settled_after)
         return list(self._table(compared, alive, at_rest))
@@ -125,7 +128,8 @@ class Run:
     def _is_too_early(self, next_at: float) -> bool:
         """Callers come as fast as the machine bears: a run looks for what goes wrong, not for what goes slowly.
 
-        Where nothing moves at all they come nevertheless.
+        Busy is the machine with what is due and in nobody's hands: what waits out a fault (an answer that does not
+        come, the next try) says nothing of it. Where nothing moves at all they come nevertheless.
         """
         now = time.monotonic()
         if now < next_at or now > next_at + LONGEST_GAP_SECS:
@@ -133,8 +137,8 @@ class Run:
         if self._alive() >= self._profile.at_once:
             return True
         with self._database_may_be_away():
-            events = WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).count()
-            return events + Command.objects.filter(state__in=Command.OPEN).count() > BACKLOG
+            at = timezone.now()
+            return len(inbox.due(received_before=at)) + len(outbox.due(created_before=at)) > BACKLOG
         return False
 
     def _strike(self, blow: Strike) -> None:
@@ -160,6 +164,9 @@ class Run:
         if began >= self._next_look:
             self._next_look = began + SEE_SECS
             self._witness.see()
+            if began >= self._next_deliveries:
+                self._next_deliveries = began + SEE_DELIVERIES_SECS
+                self._witness.see_deliveries()
             with self._database_may_be_away():
                 house.back_to_work(now=timezone.now(), after=timedelta(seconds=BACK_TO_WORK_SECS))
             with self._database_may_be_away():
@@ -229,6 +236,7 @@ class Run:
 
     def _is_at_rest(self) -> bool:
         """Every call is over, and nothing is left to be done about any."""
+        self._witness.see_deliveries()
         return (
             self._witness.deliveries.on_their_way == 0
             and not WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).exists()

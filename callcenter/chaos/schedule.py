@@ -88,6 +88,7 @@ PROFILES: Mapping[str, Profile] = {
             faults=every(0.05, lost=0.05),
             kills={WORKER: 10, WEB: 5, REDIS: 1, FLUSH: 1, POSTGRES: 1},
             delay_secs=30.0,
+            at_once=48,
             talk_secs=(1.0, 6.0),
         ),
         Profile(
@@ -96,6 +97,7 @@ PROFILES: Mapping[str, Profile] = {
             faults=every(0.05, lost=0.05),
             kills={WORKER: 20, WEB: 10, SWEEP: 5, REDIS: 4, FLUSH: 1, POSTGRES: 3, FREEZE: 3},
             delay_secs=90.0,
+            at_once=48,
             talk_secs=(1.0, 6.0),
         ),
         Profile(

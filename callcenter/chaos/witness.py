@@ -62,7 +62,7 @@ class Hangups:
 
 
 class Witness:
-    """Reads on from where it stopped. ``see`` is to be called every second or so."""
+    """Reads on from where it stopped. ``see`` is to be called every second or so, ``see_deliveries`` now and then."""
 
     def __init__(self, simulator: httpx.Client) -> None:
         self._simulator = simulator
@@ -78,7 +78,15 @@ class Witness:
         self.truth.learn(events)
         self.hangups.learn(events)
         self.commands += self._new("commands")
-        self._see_deliveries()
+
+    def see_deliveries(self) -> None:
+        """Up to the first event of which a copy is still on its way."""
+        parcels: list[Entry] = self._get(f"deliveries?after={self._delivered_before}")["deliveries"]
+        open_since = min((p["seq"] for p in parcels if p["status"] in _ON_THEIR_WAY), default=None)
+        done = [p for p in parcels if open_since is None or p["seq"] < open_since]
+        self.deliveries.learn(done)
+        self.deliveries.on_their_way = len(parcels) - len(done)
+        self._delivered_before = max((p["seq"] for p in done), default=self._delivered_before)
 
     def state(self) -> dict[str, Any]:
         """``/_sim/state``."""
@@ -93,15 +101,6 @@ class Witness:
         entries: list[Entry] = self._get(f"{log}?after={self._read[log]}")[log]
         self._read[log] = max((entry["seq"] for entry in entries), default=self._read[log])
         return entries
-
-    def _see_deliveries(self) -> None:
-        """Up to the first event of which a copy is still on its way."""
-        parcels: list[Entry] = self._get(f"deliveries?after={self._delivered_before}")["deliveries"]
-        open_since = min((p["seq"] for p in parcels if p["status"] in _ON_THEIR_WAY), default=None)
-        done = [p for p in parcels if open_since is None or p["seq"] < open_since]
-        self.deliveries.learn(done)
-        self.deliveries.on_their_way = len(parcels) - len(done)
-        self._delivered_before = max((p["seq"] for p in done), default=self._delivered_before)
 
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._simulator.get(f"/_sim/{path}").raise_for_status().json()

@@ -302,12 +302,13 @@ def test_a_witness_reads_on_from_where_it_stopped_and_waits_for_what_is_on_its_w
         return httpx.Response(200, json={log: [entry for entry in logs[log] if entry["seq"] > after]})
 
     witness = Witness(httpx.Client(base_url="http://simulator", transport=httpx.MockTransport(answer)))
-    witness.see()
-    witness.see()
+    for _ in range(2):
+        witness.see()
+        witness.see_deliveries()
     assert len(witness.commands) == 1
     assert (witness.deliveries.answered, witness.deliveries.on_their_way) == ({"one"}, 1)
     logs["deliveries"][1] = parcel("two", 500, 200) | {"seq": 2}
-    witness.see()
+    witness.see_deliveries()
     assert (witness.deliveries.answered, witness.deliveries.on_their_way) == ({"one", "two"}, 0)
 
 
