@@ -7,6 +7,8 @@ from typing import Any
 from callcenter.chaos.witness import Deliveries
 
 Command = Mapping[str, Any]
+# By when a look at Telnyx has found what no event told: there is one every 10 s, and a kill may hold it up for 15 s.
+FOUND_SECS = 25.0
 
 
 def double_effects(commands: Iterable[Command]) -> list[str]:
@@ -44,6 +46,21 @@ def acknowledged_and_lost(deliveries: Deliveries, inbox: Collection[str]) -> lis
 def never_delivered(deliveries: Deliveries, inbox: Collection[str]) -> list[str]:
     """Rows of events that nobody validly signed. One that was answered too late for the sender is none."""
     return sorted(f"event {ident} is in the inbox and was not sent" for ident in {*inbox} - deliveries.attempted)
+
+
+def gone_unseen(
+    placed: Iterable[str], *, known: Collection[str], lived_secs: Mapping[str, float], excused: Collection[str] = ()
+) -> set[str]:
+    """Callers whom we do not know and need not: they had gone before a look had to find them, or (``excused``) in a
+    blackout. ``known``: of whom an event reached us, or of whom we have a row."""
+    soon = {leg for leg, secs in lived_secs.items() if secs < FOUND_SECS}
+    return {leg for leg in placed if leg not in known and (leg in soon or leg in excused)}
+
+
+def met_unseen(callers: Iterable[str], *, spoke_secs: Mapping[str, float]) -> set[str]:
+    """Of the callers of whose call a join was lost, those who spoke with an agent, and had parted before a look had to
+    find them together: their outcome may say that they met nobody."""
+    return {leg for leg in callers if spoke_secs.get(leg, FOUND_SECS) < FOUND_SECS}
 
 
 def cut_off(

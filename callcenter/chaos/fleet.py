@@ -15,11 +15,18 @@ from callcenter.chaos.stores import SUPERUSER, Postgres, Redis
 from callcenter.processes import LOOPBACK, Child, Processes
 from callcenter.stand import Plan, Stand, StandError, worker_answers
 
-LAST_WORDS = 8  # lines
-# For so long after Redis was struck a worker may end: kombu loses its connection's address now and then as it connects
-# again, which Celery takes for the end (exit code 1). What watches over processes starts it again.
+LAST_WORDS = 30  # lines: a whole traceback
+# For so long after Redis was struck a worker may end, in this way and no other: kombu loses its connection's address
+# now and then as it connects again, which Celery takes for the end. What watches over processes starts it again.
 CELERY_MAY_END_SECS = 30.0
+CELERYS_EXIT_CODE = 1
+CELERYS_WORDS = "'NoneType' object has no attribute 'hostname'"
 COPIES = range(1, schedule.COPIES + 1)
+
+
+def is_celerys_end(exit_code: int | None, said: str) -> bool:
+    """Whether a worker that ended so lost its connection's address in kombu."""
+    return exit_code == CELERYS_EXIT_CODE and CELERYS_WORDS in said
 
 
 class LastWords:
@@ -34,6 +41,10 @@ class LastWords:
         self._said.setdefault(name.strip(), deque(maxlen=LAST_WORDS)).append(words.strip())
         if self._then is not None:
             self._then(line)
+
+    def forget(self, name: str) -> None:
+        """Another process takes its name."""
+        self._said.pop(name, None)
 
     def of(self, name: str) -> str:
         return " / ".join(filter(None, self._said.get(name, ())))
@@ -92,6 +103,7 @@ class Fleet(Stand):
         answer.raise_for_status()
 
     def _launch(self, kind: str, copy: int) -> None:
+        self._words.forget(f"{kind}{copy}")
         self._children[kind, copy] = self._processes.start(
             f"{kind}{copy}", *self._command(kind, copy), env=self._environment | self._planted
         )
@@ -173,9 +185,11 @@ class Fleet(Stand):
         place = next((key for key, running in self._children.items() if running is child), None)
         if place is None:
             raise StandError(child.describe_end())
-        excused = place[0] == schedule.WORKER and time.monotonic() < self._redis_struck_at + CELERY_MAY_END_SECS
+        said = self._words.of(child.name)
+        redis_was_struck = time.monotonic() < self._redis_struck_at + CELERY_MAY_END_SECS
+        excused = place[0] == schedule.WORKER and redis_was_struck and is_celerys_end(child.process.returncode, said)
         ended = self.ended_by_celery if excused else self.fell_over
-        ended.append(f"{child.describe_end()} {self._words.of(child.name)}".rstrip())
+        ended.append(f"{child.describe_end()} {said}".rstrip())
         self._launch(*place)
 
 

@@ -21,7 +21,7 @@ from callcenter.chaos.witness import Witness
 from callcenter.demo import house
 from callcenter.demo.summary import OUTCOMES, find_wrongs
 from callcenter.invariants import INVARIANTS, violations
-from conferences.models import CallLeg
+from conferences.models import CallLeg, Role
 from queues.models import Call, Offer
 from webhooks import inbox, outbox
 from webhooks.models import Command, WebhookEvent
@@ -283,11 +283,9 @@ class Run:
     # the table -----------------------------------------------------------------------------------------------
 
     def _table(self, compared: Line, alive: int, at_rest: Line) -> Iterator[Line]:
-        placed, told_of = self._crowd.placed, self._witness.deliveries.told_of
-        known = [leg for leg in placed if leg in told_of]
-        uncertain = self._uncertain()
+        placed, gone_unseen, met_unseen = self._crowd.placed, self._gone_unseen(), self._met_unseen()
         wrongs = find_wrongs(
-            [leg for leg in known if leg not in uncertain],
+            [leg for leg in placed if leg not in gone_unseen | met_unseen],
             truth=self._witness.truth,
             violations=self._violations,
             since=self._since,
@@ -296,8 +294,8 @@ class Run:
         events = WebhookEvent.objects.filter(source=WebhookEvent.Source.TELNYX).values_list("event_id", flat=True)
         inbox, deliveries, commands = list(events), self._witness.deliveries, self._witness.commands
         yield table.equal("calls placed", self._profile.calls, len(placed))
-        yield table.figure("never told of, whatever was tried", str(len(placed) - len(known)))
-        yield table.figure("of whom a join or an answer was lost", str(len(uncertain)))
+        yield table.figure("gone before anything told of them", str(len(gone_unseen)))
+        yield table.figure("of whom a join was lost, and who spoke too shortly to be seen", str(len(met_unseen)))
         yield table.figure("outcomes", ", ".join(f"{outcomes[name]} {name}" for name in OUTCOMES if outcomes[name]))
         yield table.figure("hung up in", ", ".join(f"{n} {state}" for state, n in self._crowd.left_in.most_common()))
         yield table.figure("kills", ", ".join(f"{n} {kind}" for kind, n in self._struck.most_common()) or "none")
@@ -305,7 +303,7 @@ class Run:
         if self._came_back_at is not None:
             yield table.within("live callers adopted after the start", ADOPT_SECS, self._adopted_after)
             yield table.none_of("dials before all were adopted", self._early_dials(self._came_back_at))
-        yield table.none_of("lost, or with a wrong outcome", [*wrongs.lost, *_without_outcome(uncertain)])
+        yield table.none_of("lost, or with a wrong outcome", [*wrongs.lost, *_without_outcome(met_unseen)])
         yield table.none_of(
             "callers cut off",
             checker.cut_off(placed, self._witness.hangups.by_others, commands, excused=self._excused),
@@ -331,11 +329,16 @@ class Run:
         yield from _figures()
         yield table.figure("took", f"{time.monotonic() - self._began:.0f} s")
 
-    def _uncertain(self) -> set[str]:
-        """Callers of whose call we were never told who answered or joined: what came of them, nobody can hold us to."""
+    def _gone_unseen(self) -> set[str]:
+        known = set(Call.objects.values_list("leg__call_control_id", flat=True)) | self._witness.deliveries.told_of
+        lived = self._witness.truth.lived_secs
+        return checker.gone_unseen(self._crowd.placed, known=known, lived_secs=lived, excused=self._excused)
+
+    def _met_unseen(self) -> set[str]:
         kept = CallLeg.objects.filter(call_control_id__in=self._witness.deliveries.kept_from_us)
-        calls = Call.objects.filter(pk__in=kept.exclude(call_id=None).values("call_id"))
-        return set(calls.values_list("leg__call_control_id", flat=True))
+        calls = kept.filter(role__in=[Role.CUSTOMER, Role.AGENT], call_id__isnull=False).values("call_id")
+        callers = Call.objects.filter(pk__in=calls).values_list("leg__call_control_id", flat=True)
+        return checker.met_unseen(callers, spoke_secs=self._witness.truth.spoke_secs)
 
     def _violated(self) -> Line:
         return table.none_of(f"invariants violated in {self._samples} samples", list(self._violations))

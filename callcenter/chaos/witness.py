@@ -10,7 +10,8 @@ from callcenter.demo.truth import Truth
 
 Entry = Mapping[str, Any]
 FORGERIES = frozenset({"tamper", "stale_timestamp"})
-DECIDING = frozenset({"call.answered", "conference.participant.joined"})
+# An outcome says whether caller and agent met; who does not answer, as far as we hear, is let into no conference.
+DECIDING = "conference.participant.joined"
 _LOST = frozenset({"dropped", "failed"})
 _ON_THEIR_WAY = frozenset({"waiting", "sending", "held"})
 
@@ -30,8 +31,8 @@ class Deliveries:
     def learn(self, parcels: Iterable[Entry]) -> None:
         """Parcels that will not change any more.
 
-        ``told_of``: the legs of events we have acknowledged. ``kept_from_us``: those of whom an event was lost that
-        says whether they talk; a look at Telnyx may come too late for it.
+        ``told_of``: the legs of events we have acknowledged. ``kept_from_us``: those of whom a join was lost; a look
+        at Telnyx may come too late for it.
         """
         for parcel in parcels:
             accepted = any(200 <= (attempt["status"] or 0) < 300 for attempt in parcel["attempts"])
@@ -40,7 +41,7 @@ class Deliveries:
                     self.forged_and_accepted.append(f"{parcel['kind']} of {parcel['event_type']} {parcel['event_id']}")
                 continue
             self.given_up += parcel["status"] == "failed"
-            if parcel["status"] in _LOST and parcel["event_type"] in DECIDING:
+            if parcel["status"] in _LOST and parcel["event_type"] == DECIDING:
                 self.kept_from_us.add(parcel["call_control_id"])
             if parcel["attempts"]:
                 self.attempted.add(parcel["event_id"])

@@ -20,7 +20,7 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from callcenter.chaos import checker, crowd, evidence, mirror, plants, recovery, schedule, supervisors, table
-from callcenter.chaos.fleet import LastWords
+from callcenter.chaos.fleet import LastWords, is_celerys_end
 from callcenter.chaos.run import Lasting, Revived
 from callcenter.chaos.schedule import PROFILES, Strike, strikes
 from callcenter.chaos.stores import Missing, find_postgres, find_redis, run_as
@@ -199,12 +199,13 @@ def test_an_event_answered_and_not_kept_is_found() -> None:
     ("event_type", "status", "kept"),
     [
         ("conference.participant.joined", "dropped", {"leg of e"}),
-        ("call.answered", "failed", {"leg of e"}),
-        ("call.answered", "delivered", set()),
+        ("conference.participant.joined", "failed", {"leg of e"}),
+        ("conference.participant.joined", "delivered", set()),
+        ("call.answered", "dropped", set()),
         ("call.hangup", "dropped", set()),
     ],
 )
-def test_only_who_was_kept_from_us_may_have_an_outcome_that_is_not_true(
+def test_only_a_join_that_was_kept_from_us_may_leave_an_outcome_untrue(
     event_type: str, status: str, kept: set[str]
 ) -> None:
     assert delivered(parcel("e", status=status) | {"event_type": event_type}).kept_from_us == kept
@@ -239,6 +240,16 @@ def test_a_caller_whom_neither_he_nor_we_hung_up_was_cut_off() -> None:
     legs = ["went", "sent", "cut", "excused"]
     found = checker.cut_off(legs, hangups.by_others, commands, excused=["excused"])
     assert found == ["caller cut was cut off at noon"]
+
+
+def test_who_was_there_long_enough_must_be_known_to_us() -> None:
+    lived = {"known": 5.0, "short": 24.0, "long": 26.0, "dark": 30.0}
+    found = checker.gone_unseen([*lived, "there"], known=["known"], lived_secs=lived, excused=["dark"])
+    assert found == {"short", "dark"}
+
+
+def test_who_spoke_long_enough_must_be_known_to_have_spoken() -> None:
+    assert checker.met_unseen(["short", "long", "nobody"], spoke_secs={"short": 24.0, "long": 26.0}) == {"short"}
 
 
 def test_percentile() -> None:
@@ -518,3 +529,18 @@ def test_the_last_words_of_a_process_are_kept_apart_from_the_others() -> None:
     assert words.of("worker1") == "one / two"
     assert words.of("sweep1") == ""
     assert len(passed_on) == 4
+    words.forget("worker1")
+    assert words.of("worker1") == ""
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "said", "excused"),
+    [
+        (1, "AttributeError: 'NoneType' object has no attribute 'hostname'", True),
+        (1, "AttributeError: 'NoneType' object has no attribute 'leg'", False),
+        (1, "", False),
+        (-9, "AttributeError: 'NoneType' object has no attribute 'hostname'", False),
+    ],
+)
+def test_a_worker_may_end_as_celery_ends_it_and_in_no_other_way(exit_code: int, said: str, excused: bool) -> None:
+    assert is_celerys_end(exit_code, said) is excused
