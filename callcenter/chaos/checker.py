@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from callcenter.chaos.witness import Deliveries
@@ -61,6 +63,44 @@ def met_unseen(callers: Iterable[str], *, spoke_secs: Mapping[str, float]) -> se
     """Of the callers of whose call a join was lost, those who spoke with an agent, and had parted before a look had to
     find them together: their outcome may say that they met nobody."""
     return {leg for leg in callers if spoke_secs.get(leg, FOUND_SECS) < FOUND_SECS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """Of the callers who were there when our processes started again, at ``since``.
+
+    ``known_at``: when the first event of each leg was applied, Telnyx's or the reconciler's; ``ended_at``: its end.
+    """
+
+    since: datetime
+    there: Collection[str]
+    known_at: Mapping[str, datetime]
+    ended_at: Mapping[str, datetime]
+
+    @property
+    def strangers(self) -> list[str]:
+        """Who was unknown to us then."""
+        return [leg for leg in self.there if leg not in self.known_at or self.known_at[leg] > self.since]
+
+    def secs(self, at_most: float) -> float | None:
+        """After how long we knew all who had not gone by then; None if somebody outlived ``at_most`` unknown to us."""
+        longest, limit = 0.0, self.since + timedelta(seconds=at_most)
+        for leg in self.strangers:
+            gone = self.ended_at.get(leg)
+            known = self.known_at.get(leg)
+            if known is not None and (gone is None or known <= gone):
+                longest = max(longest, (known - self.since).total_seconds())
+            elif gone is None or gone > limit:
+                return None
+        return longest
+
+    def early(self, dials: Iterable[datetime]) -> list[str]:
+        """Dials made while somebody who had been there from the start, and still was, was unknown to us."""
+        known = [self._no_stranger_from(leg) for leg in self.strangers]
+        return [f"dial at {at}" for at in dials if self.since < at and any(then is None or at < then for then in known)]
+
+    def _no_stranger_from(self, leg: str) -> datetime | None:
+        return min(filter(None, [self.known_at.get(leg), self.ended_at.get(leg)]), default=None)
 
 
 def cut_off(

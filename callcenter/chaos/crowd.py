@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from callcenter.chaos.schedule import Profile
+from callcenter.chaos.schedule import RUSH_SECS, Profile
 from callcenter.demo.traffic import Habit
 from queues.models import Call, Offer
 
@@ -51,6 +51,15 @@ def callers(profile: Profile, rng: random.Random, numbers: Sequence[str]) -> Ite
                 talk_secs=profile.talk_secs[1] * 2,
                 leaves_in=leaves_in,
             )
+
+
+def moments_in_the_dark(calls: int, secs: float, rng: random.Random) -> list[float]:
+    """When so many callers ring while nobody of ours is there: three quarters of them in the last RUSH_SECS.
+
+    Whom nobody answers Telnyx hangs up after 30 s, so it is they who are there when our processes start.
+    """
+    rush = max(0.0, secs - RUSH_SECS)
+    return sorted(rng.uniform(rush if number % 4 else 0.0, secs) for number in range(calls))
 
 
 def habit(rng: random.Random, *, ring_secs: int) -> Habit:

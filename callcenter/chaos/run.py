@@ -1,6 +1,7 @@
 """One run: callers ring, faults and kills strike, invariants are sampled; then all comes to rest and is checked."""
 
 import contextlib
+import itertools
 import random
 import time
 from collections import Counter
@@ -8,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import Error, connection
-from django.db.models import F
+from django.db.models import F, Min
 from django.utils import timezone
 
 from callcenter.chaos import checker, crowd, mirror, table
 from callcenter.chaos.crowd import Crowd
 from callcenter.chaos.fleet import Fleet
-from callcenter.chaos.schedule import BLACKOUT, Profile, Strike, strikes
+from callcenter.chaos.schedule import BLACKOUT, IN_THE_DARK, Profile, Strike, strikes
 from callcenter.chaos.supervisors import Supervisors
 from callcenter.chaos.table import Line
 from callcenter.chaos.witness import Witness
@@ -81,8 +82,9 @@ class Run:
         self._lasting = Lasting(RECOVERY_SECS)
         self._struck: Counter[str] = Counter()
         self._excused: set[str] = set()
-        self._adopted_after: float | None = None
         self._came_back_at: datetime | None = None
+        self._there: list[str] = []
+        self._equal_after: float | None = None
 
     # the run -------------------------------------------------------------------------------------------------
 
@@ -114,7 +116,8 @@ class Run:
 
     def _traffic(self) -> None:
         next_at = time.monotonic()
-        for caller in crowd.callers(self._profile, self._rng, house.numbers()):
+        callers = crowd.callers(self._profile, self._rng, house.numbers())
+        for caller in callers:
             if self._is_caught:
                 return
             while not self._is_caught and self._is_too_early(next_at):
@@ -123,7 +126,10 @@ class Run:
             self._change_phone(self._rng.choice(house.AGENTS))
             next_at = max(next_at, time.monotonic() - 1) + self._rng.expovariate(1 / self._profile.gap_secs)
             while self._strikes and self._strikes[0].after_calls <= len(self._crowd.placed):
-                self._strike(self._strikes.pop(0))
+                blow = self._strikes.pop(0)
+                self._strike(blow)
+                if blow.kind == BLACKOUT:
+                    self._sit_out(callers, blow.down_secs)
 
     def _is_too_early(self, next_at: float) -> bool:
         """Callers come as fast as the machine bears: a run looks for what goes wrong, not for what goes slowly.
@@ -145,17 +151,27 @@ class Run:
         self._tell(f"{self._clock()}  after {len(self._crowd.placed)} calls: {blow}")
         self._struck[blow.kind] += 1
         self._fleet.strike(blow)
-        if blow.kind == BLACKOUT:
-            self._sit_out()
 
-    def _sit_out(self) -> None:
-        """Nobody of ours is there: callers hear music, or give up. Then those who are left are to be found again."""
+    def _sit_out(self, callers: Iterator[crowd.Caller], secs: float) -> None:
+        """Nobody of ours is there, and callers ring all the same: those who wait hear music, or give up; those who ring
+        are hung up on after 30 s. Then those who are left are to be found."""
+        began, before = time.monotonic(), set(self._crowd.placed)
+        calls = round(self._profile.calls * IN_THE_DARK)
+        moments = crowd.moments_in_the_dark(calls, secs, self._rng)
+        for at, caller in zip(moments, itertools.islice(callers, calls), strict=False):
+            while time.monotonic() < began + at and not self._fleet.is_whole:
+                self._tick()
+            self._crowd.ring(caller)
         while not self._fleet.is_whole:
             self._tick()
-        self._excused = set(self._crowd.placed) & self._witness.truth.ended
         self._came_back_at = timezone.now()
-        self._tell(f"{self._clock()}  our processes start again; {self._alive()} callers are there")
-        self._adopted_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
+        self._witness.see()
+        ended = self._witness.truth.ended
+        self._there = [leg for leg in self._crowd.placed if leg not in ended]
+        self._excused = before & ended
+        self._tell(f"{self._clock()}  our processes start again; {len(self._there)} callers are there")
+        self._equal_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
+        self._excused |= (set(self._crowd.placed) - before) & self._witness.truth.ended
 
     def _tick(self) -> None:
         """One look at everything that goes on by itself."""
@@ -301,8 +317,7 @@ class Run:
         yield table.figure("kills", ", ".join(f"{n} {kind}" for kind, n in self._struck.most_common()) or "none")
         yield table.figure("faults", ", ".join(f"{n} {name}" for name, n in self._witness.injected().items() if n))
         if self._came_back_at is not None:
-            yield table.within("live callers adopted after the start", ADOPT_SECS, self._adopted_after)
-            yield table.none_of("dials before all were adopted", self._early_dials(self._came_back_at))
+            yield from self._adoption(self._came_back_at)
         yield table.none_of("lost, or with a wrong outcome", [*wrongs.lost, *_without_outcome(met_unseen)])
         yield table.none_of(
             "callers cut off",
@@ -343,13 +358,20 @@ class Run:
     def _violated(self) -> Line:
         return table.none_of(f"invariants violated in {self._samples} samples", list(self._violations))
 
-    def _early_dials(self, since: datetime) -> list[str]:
-        until = since + timedelta(seconds=self._adopted_after or SETTLE_SECS)
-        return [
-            f"dial at {command['at']}"
-            for command in self._witness.commands
-            if command["operation"] == "calls.dial" and since < datetime.fromisoformat(command["at"]) < until
-        ]
+    def _adoption(self, since: datetime) -> Iterator[Line]:
+        """Of the callers who were there when our processes started again."""
+        events = WebhookEvent.objects.filter(applied_at__isnull=False).values_list("call_control_id")
+        found = checker.Adoption(
+            since=since,
+            there=self._there,
+            known_at=dict(events.annotate(at=Min("applied_at"))),
+            ended_at=self._witness.truth.ended_at,
+        )
+        dials = [command["at"] for command in self._witness.commands if command["operation"] == "calls.dial"]
+        yield table.figure("callers there at the start", f"{len(self._there)}, {len(found.strangers)} unknown to us")
+        yield table.within("all of them known after the start", ADOPT_SECS, found.secs(ADOPT_SECS))
+        yield table.none_of("dials before all were known", found.early(map(datetime.fromisoformat, dials)))
+        yield table.within("mirror equal after the start", SETTLE_SECS, self._equal_after)
 
 
 class Lasting:

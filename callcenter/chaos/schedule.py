@@ -19,6 +19,9 @@ WORKER, WEB, SWEEP, REDIS, REDIS_FREEZE, FLUSH, POSTGRES, FREEZE, BLACKOUT = (
 )
 COPIES = 2  # of webs, workers and sweepers
 FROZEN_SECS = 30.0
+# A blackout begins after a fifth of the calls, and three fifths ring while it lasts.
+BEFORE_DARK, IN_THE_DARK = 1 / 5, 3 / 5
+RUSH_SECS = 30.0  # its end, in which most of them ring
 
 DELIVERY = ("duplicate", "duplicate_new_id", "delay", "reorder", "tamper", "stale_timestamp")
 API = ("api_slow", "api_5xx", "api_5xx_after_effect", "api_timeout", "api_timeout_after_effect", "api_429", "reset")
@@ -147,7 +150,8 @@ def strikes(profile: Profile, rng: random.Random) -> list[Strike]:
         # In turn, and the first copy first: it is the web that events are sent to before any other.
         copy = turns[kind] % COPIES + 1
         turns[kind] += 1
-        found.append(Strike(after_calls=place, kind=kind, copy=copy, down_secs=_down_secs(kind, profile, rng)))
+        after_calls = round(profile.calls * BEFORE_DARK) if kind == BLACKOUT else place
+        found.append(Strike(after_calls=after_calls, kind=kind, copy=copy, down_secs=_down_secs(kind, profile, rng)))
     return sorted(found)
 
 

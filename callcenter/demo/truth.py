@@ -13,22 +13,26 @@ Event = Mapping[str, Any]
 class Truth:
     """Legs are call_control_ids. Feed it the events of ``/_sim/events`` in their order.
 
-    ``taken_twice``: a phone that was on two calls, or rung while it was rung or on a call. ``lived_secs``: how long
-    each leg that has ended was there; ``spoke_secs``: how long each caller, at most, was in a conference on end with
-    somebody whom we dialled.
+    ``taken_twice``: a phone that was on two calls, or rung while it was rung or on a call. ``spoke_secs``: how long a
+    caller was in a conference with somebody whom we dialled, the longest time on end.
     """
 
     spoke_with_an_agent: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     taken_twice: list[str] = field(default_factory=list)
-    lived_secs: dict[str, float] = field(default_factory=dict)
+    began_at: dict[str, datetime] = field(default_factory=dict)
+    ended_at: dict[str, datetime] = field(default_factory=dict)
     spoke_secs: dict[str, float] = field(default_factory=dict)
-    _began: dict[str, datetime] = field(default_factory=dict)
     _dialled: dict[str, str] = field(default_factory=dict)
     _up: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _answered: set[str] = field(default_factory=set)
     _together: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _speaking_since: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def lived_secs(self) -> dict[str, float]:
+        """How long each leg that has ended was there."""
+        return {leg: (at - self.began_at.get(leg, at)).total_seconds() for leg, at in self.ended_at.items()}
 
     def learn(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -38,14 +42,14 @@ class Truth:
         leg = payload.get("call_control_id", "")
         match event["event_type"]:
             case "call.initiated":
-                self._began[leg] = at
+                self.began_at[leg] = at
                 if payload.get("direction") == "outgoing":
                     self._ring(leg, payload.get("to", ""), at)
             case "call.answered" if leg in self._dialled:
                 self._answer(leg, at)
             case "call.hangup":
                 self.ended.add(leg)
-                self.lived_secs[leg] = (at - self._began.get(leg, at)).total_seconds()
+                self.ended_at[leg] = at
                 self._up[self._dialled.get(leg, "")].discard(leg)
                 self._answered.discard(leg)
             case "conference.participant.joined":

@@ -242,6 +242,38 @@ def test_a_caller_whom_neither_he_nor_we_hung_up_was_cut_off() -> None:
     assert found == ["caller cut was cut off at noon"]
 
 
+@pytest.mark.parametrize(
+    ("known", "ended", "secs", "early"),
+    [
+        pytest.param({"a": -9, "b": -9}, {}, 0.0, 0, id="known before"),
+        pytest.param({"a": 5, "b": 20}, {}, 20.0, 1, id="found"),
+        pytest.param({"a": 5}, {"b": 25}, 5.0, 1, id="gone before anybody must have found him"),
+        pytest.param({"a": 5}, {"b": 40}, None, 1, id="never found"),
+        pytest.param({"a": 5, "b": 35}, {}, 35.0, 1, id="found late"),
+        pytest.param({"a": 5, "b": 41}, {"b": 40}, None, 1, id="found after he had gone"),
+        pytest.param({"a": 5}, {"b": 9}, 5.0, 0, id="dialled when nobody was unknown any more"),
+    ],
+)
+def test_who_was_there_at_the_start_is_to_be_known_before_anybody_is_dialled(
+    known: dict[str, int], ended: dict[str, int], secs: float | None, early: int
+) -> None:
+    def instants(offsets: dict[str, int]) -> dict[str, Any]:
+        return {leg: since + timedelta(seconds=offset) for leg, offset in offsets.items()}
+
+    since = timezone.now()
+    found = checker.Adoption(since=since, there="ab", known_at=instants(known), ended_at=instants(ended))
+    assert found.secs(30) == secs
+    assert len(found.early([since - timedelta(seconds=1), since + timedelta(seconds=10)])) == early
+
+
+def test_most_who_ring_in_the_dark_do_so_at_its_end() -> None:
+    moments = crowd.moments_in_the_dark(300, 300, random.Random(1))
+    assert moments == sorted(moments)
+    assert 225 <= sum(at >= 270 for at in moments) < 300
+    assert max(moments) <= 300
+    assert max(crowd.moments_in_the_dark(40, 20, random.Random(1))) <= 20
+
+
 def test_who_was_there_long_enough_must_be_known_to_us() -> None:
     lived = {"known": 5.0, "short": 24.0, "long": 26.0, "dark": 30.0}
     found = checker.gone_unseen([*lived, "there"], known=["known"], lived_secs=lived, excused=["dark"])
