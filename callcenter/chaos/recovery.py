@@ -4,8 +4,10 @@ Nobody rings but the callers of the measure that is being taken, so each figure 
 times, and the longest counts.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +39,7 @@ ORPHAN_SECS = 10.0
 ALONE_SECS = 10.0
 DIAL_SECS = 3.0
 ANSWERED_SECS = 0.3
+FIRST_GOOD_SECS = 2.0
 SOUND_SECS = 15.0
 
 ANSWERS = {"on_ring": "answer", "after_secs": 0.5}
@@ -160,34 +163,39 @@ class Recovery:
         return None if dropped is None else (timezone.now() - dropped).total_seconds()
 
     def _without_redis(self, kind: str) -> tuple[float | None, float | None]:
-        """p95 of idle agent and waiting caller to the dial, p99 of webhook to its answer, while Redis is away."""
+        """p95 of idle agent and waiting caller to the dial, p99 of webhook to its answer, while Redis is away.
+
+        Of all callers who rang meanwhile, whenever they were dialled for, and of all attempts that began meanwhile.
+        """
         self._start_afresh()
         self._phones({**ANSWERS, "talk_secs": 1.0})
         self._fleet.strike(Strike(after_calls=0, kind=kind, down_secs=STORE_AWAY_SECS))
         began, seen = timezone.now(), self._last_delivery()
-        self._ring_for(STORE_AWAY_SECS - 2)
+        legs = self._ring_for(STORE_AWAY_SECS - 2)
         until = timezone.now()
-        answered = [secs for status, secs, _ in self._attempts(seen) if status == 200]
-        return checker.percentile(_until_dialled(began, until), 95), checker.percentile(answered, 99)
+        self._until(self._is_quiet)
+        answered = _until_answered(self._attempts(seen), began, until)
+        return checker.percentile(_until_dialled(legs), 95), checker.percentile(answered, 99)
 
     def _postgres_restarted(self) -> Iterator[Line]:
-        """SIGQUIT under load: what was answered 200 is there, and no error lasts."""
+        """SIGQUIT under load: what was answered 200 is there, it is soon answered again, and no error lasts."""
         self._start_afresh()
         self._phones({**ANSWERS, "talk_secs": 1.0})
         seen = self._last_delivery()
         self._ring_for(5)
         self._fleet.strike(Strike(after_calls=0, kind=POSTGRES, down_secs=POSTGRES_AWAY_SECS))
-        back_at = time.time() + POSTGRES_AWAY_SECS
-        self._ring_for(20)
+        accepts = _Noticed(self._fleet.postgres.accepts)
+        self._ring_for(20, meanwhile=accepts.look)
         self._until(lambda: not WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).exists())
         entries = self._get(f"deliveries?after={seen}")["deliveries"]
         answered = {p["event_id"] for p in entries if any(a["status"] == 200 for a in p["attempts"])}
         kept = set(WebhookEvent.objects.filter(event_id__in=answered).values_list("event_id", flat=True))
         lost = [f"event {ident} was answered 200 and is not in the inbox" for ident in sorted(answered - kept)]
-        errors = [at for status, _, at in self._attempts(seen) if status is None or status >= 500]
-        last = max((at.timestamp() - back_at for at in errors), default=0.0)
+        attempts = list(self._attempts(seen))
         yield table.none_of(f"Postgres restarted: of {len(answered)} acknowledged events, missing", lost)
-        yield table.within("Postgres restarted: the last error, after it was back", SOUND_SECS, max(0.0, last))
+        first, last = _first_good(attempts, accepts.at), _last_error(attempts, accepts.at)
+        yield table.within("Postgres restarted: the first good request, after it accepts", FIRST_GOOD_SECS, first)
+        yield table.within("Postgres restarted: the last error, after it accepts", SOUND_SECS, last)
 
     # the world -----------------------------------------------------------------------------------------------
 
@@ -230,11 +238,13 @@ class Recovery:
         leg: str = answer["call_control_id"]
         return leg
 
-    def _ring_for(self, secs: float) -> None:
-        end = time.monotonic() + secs
+    def _ring_for(self, secs: float, *, meanwhile: Callable[[], bool] = lambda: False) -> list[str]:
+        """The legs of those who rang. ``meanwhile`` is called again and again, and returns False."""
+        end, legs = time.monotonic() + secs, []
         while time.monotonic() < end:
-            self._ring(talk_secs=1.0, patience_secs=20.0)
-            self._until(lambda: False, secs=GAP_SECS)
+            legs.append(self._ring(talk_secs=1.0, patience_secs=20.0))
+            self._until(meanwhile, secs=GAP_SECS)
+        return legs
 
     def _press(self, leg: str, key: str) -> None:
         self._simulator.post(f"/_sim/calls/{quote(leg, safe='')}/{key}")
@@ -254,11 +264,12 @@ class Recovery:
     def _last_delivery(self) -> int:
         return max((parcel["seq"] for parcel in self._get("deliveries")["deliveries"]), default=0)
 
-    def _attempts(self, after: int) -> Iterator[tuple[int | None, float, datetime]]:
-        """Status, seconds until the answer, and when, of each attempt to deliver an event that was validly signed."""
+    def _attempts(self, after: int) -> "Iterator[Attempt]":
+        """Of each attempt to deliver an event."""
         for parcel in self._get(f"deliveries?after={after}")["deliveries"]:
             for attempt in parcel["attempts"]:
-                yield attempt["status"], attempt["took_secs"], datetime.fromisoformat(attempt["at"])
+                ended_at = datetime.fromisoformat(attempt["at"])
+                yield Attempt(status=attempt["status"], ended_at=ended_at, took_secs=attempt["took_secs"])
 
     def _get(self, path: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._simulator.get(f"/_sim/{path}").raise_for_status().json()
@@ -278,14 +289,69 @@ class Recovery:
         return None
 
 
-def _until_dialled(since: datetime, until: datetime) -> list[float]:
-    """Seconds from when agent and caller were both there to the dial, for each first offer made in this time."""
-    offers = Offer.objects.filter(offered_at__range=(since, until)).select_related("entry").order_by("offered_at")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """``status`` None: nobody answered within the sender's patience."""
+
+    status: int | None
+    ended_at: datetime
+    took_secs: float
+
+    @property
+    def began_at(self) -> datetime:
+        return self.ended_at - timedelta(seconds=self.took_secs)
+
+
+class _Noticed:
+    """When something was so for the first time."""
+
+    def __init__(self, is_so: Callable[[], bool]) -> None:
+        self._is_so = is_so
+        self.at: datetime | None = None
+
+    def look(self) -> bool:
+        """False, that the looks go on."""
+        if self.at is None and self._is_so():
+            self.at = timezone.now()
+        return False
+
+
+def _until_answered(attempts: Iterable[Attempt], since: datetime, until: datetime) -> list[float]:
+    """Seconds until each attempt that began in this time was answered 200; infinite where it was not."""
+    meant = [attempt for attempt in attempts if since <= attempt.began_at <= until]
+    return [attempt.took_secs if attempt.status == 200 else math.inf for attempt in meant]
+
+
+def _first_good(attempts: Iterable[Attempt], since: datetime | None) -> float | None:
+    """Seconds until an event was answered 200 again."""
+    if since is None:
+        return None
+    good = [attempt.ended_at for attempt in attempts if attempt.status == 200 and attempt.ended_at >= since]
+    return (min(good) - since).total_seconds() if good else None
+
+
+def _last_error(attempts: Iterable[Attempt], since: datetime | None) -> float | None:
+    """Seconds until the last that was answered 5xx or not at all."""
+    if since is None:
+        return None
+    wrong = [attempt.ended_at for attempt in attempts if attempt.status is None or attempt.status >= 500]
+    return max(0.0, max(((at - since).total_seconds() for at in wrong), default=0.0))
+
+
+def _until_dialled(legs: Sequence[str]) -> list[float]:
+    """For each of these callers: seconds from when he and an agent were both there to his first dial; infinite where
+    there was none."""
+    rung = Call.objects.filter(leg__call_control_id__in=legs)
+    calls = dict(rung.values_list("leg__call_control_id", "pk"))
+    first: dict[Any, Offer] = {}
+    for offer in Offer.objects.filter(call_id__in=calls.values()).select_related("entry").order_by("offered_at"):
+        first.setdefault(offer.call_id, offer)
     sent = dict(Command.objects.filter(kind="dial_agent").values_list("subject_id", "first_sent_at"))
-    found, seen = [], set()
-    for offer in offers:
-        at, free = sent.get(offer.pk), offer.agent_available_since
-        if at is not None and free is not None and offer.entry_id not in seen:
-            seen.add(offer.entry_id)
-            found.append((at - max(free, offer.entry.entered_at)).total_seconds())
-    return found
+    offers = [first.get(calls.get(leg)) for leg in legs]
+    return [math.inf if offer is None else _wait(offer, sent.get(offer.pk)) for offer in offers]
+
+
+def _wait(offer: Offer, dialled_at: datetime | None) -> float:
+    if dialled_at is None:
+        return math.inf
+    return (dialled_at - max(offer.agent_available_since or offer.offered_at, offer.entry.entered_at)).total_seconds()

@@ -107,19 +107,20 @@ class Postgres:
 
     def wait(self) -> None:
         """Until it answers. Raises StoreUnavailable."""
-        _wait(self.name, self._ping)
+        _wait(self.name, self.accepts)
 
-    def _end(self, signum: signal.Signals) -> None:
-        if self._child is not None:
-            self._processes.end(self._child, signum)
-            self._child = None
-
-    def _ping(self) -> bool:
+    def accepts(self) -> bool:
+        """Whether it takes a connection now."""
         try:
             psycopg.connect(host=LOOPBACK, port=self._port, user=SUPERUSER, connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True
+
+    def _end(self, signum: signal.Signals) -> None:
+        if self._child is not None:
+            self._processes.end(self._child, signum)
+            self._child = None
 
     @property
     def _data(self) -> str:

@@ -1,5 +1,6 @@
 """The table of a run: what was wanted, what was found, and whether that is right."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,8 +28,8 @@ def equal(what: str, wanted: int, found: int) -> Line:
 
 
 def within(what: str, secs: float, found: float | None) -> Line:
-    """``found`` None: it never was."""
-    told = "never" if found is None else f"{found:.1f} s" if secs >= 1 else f"{found:.2f} s"
+    """``found`` None or infinite: it never was."""
+    told = "never" if found is None or math.isinf(found) else f"{found:.1f} s" if secs >= 1 else f"{found:.2f} s"
     return Line(what=what, wanted=f"<= {secs:g} s", found=told, is_right=found is not None and found <= secs)
 
 

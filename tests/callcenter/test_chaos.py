@@ -1,6 +1,7 @@
 """The chaos run: its schedule, what its checker finds, what may be planted where, and one small run of it all."""
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -452,10 +453,12 @@ def test_what_nobody_has_seen_to_counts_once_it_has_lasted() -> None:
 
 
 @pytest.mark.django_db
-def test_the_wait_for_a_dial_begins_once_agent_and_caller_are_there() -> None:
+def test_every_caller_counts_from_when_agent_and_caller_were_there_to_his_first_dial() -> None:
     line, now = scene.queue(), timezone.now()
+    legs = []
     for number, (free_secs, dialled_secs) in enumerate([(5, 2.0), (30, 1.0), (1, None)]):
         call = scene.waiting(line, name=f"caller {number}")
+        legs.append(call.leg.call_control_id)
         entry = call.entries.get()
         QueueEntry.objects.filter(pk=entry.pk).update(entered_at=now - timedelta(seconds=10))
         offer = Offer.objects.create(
@@ -474,8 +477,28 @@ def test_the_wait_for_a_dial_begins_once_agent_and_caller_are_there() -> None:
             created_at=now,
             first_sent_at=sent,
         )
-    assert recovery._until_dialled(now, now) == [7.0, 11.0]
-    assert recovery._until_dialled(now + timedelta(seconds=1), now + timedelta(seconds=2)) == []
+    never_offered = scene.waiting(line, name="never offered").leg.call_control_id
+    found = recovery._until_dialled([*legs, never_offered, "of whom we never heard"])
+    assert found == [7.0, 11.0, math.inf, math.inf, math.inf]
+
+
+def test_an_attempt_that_is_not_answered_200_counts_as_never_answered() -> None:
+    since = timezone.now()
+    until = since + timedelta(seconds=30)
+
+    def attempt(status: int | None, began_secs: float, took_secs: float) -> recovery.Attempt:
+        ended_at = since + timedelta(seconds=began_secs + took_secs)
+        return recovery.Attempt(status=status, ended_at=ended_at, took_secs=took_secs)
+
+    made = [(200, -1, 2), (200, 1, 0.1), (None, 29, 2), (503, 2, 0.2), (200, 31, 1)]
+    attempts = [attempt(*each) for each in made]
+    assert recovery._until_answered(attempts, since, until) == [0.1, math.inf, math.inf]
+    assert recovery._first_good(attempts, since + timedelta(seconds=2)) == 30.0
+    assert recovery._last_error(attempts, since + timedelta(seconds=2)) == 29.0
+    assert recovery._first_good(attempts, until + timedelta(seconds=9)) is None
+    assert recovery._last_error(attempts, until + timedelta(seconds=9)) == 0.0
+    assert table.within("p99", 0.3, math.inf).found == "never"
+    assert not table.within("p99", 0.3, math.inf).is_right
 
 
 # supervisors -------------------------------------------------------------------------------------------------
