@@ -8,10 +8,12 @@ from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
+from django.db import Error, connection
 
 from callcenter.chaos import schedule
 from callcenter.chaos.schedule import Strike
 from callcenter.chaos.stores import SUPERUSER, Postgres, Redis
+from callcenter.models import Lease
 from callcenter.processes import LOOPBACK, Child, Processes
 from callcenter.stand import Plan, Stand, StandError, worker_answers
 
@@ -134,7 +136,9 @@ class Fleet(Stand):
             case schedule.WORKER | schedule.WEB | schedule.SWEEP:
                 self._kill(blow.kind, blow.copy, blow.down_secs)
             case schedule.FREEZE:
-                self._after(blow.down_secs, self._children[schedule.WORKER, blow.copy].freeze())
+                self._freeze(schedule.WORKER, blow.copy, blow.down_secs)
+            case schedule.FREEZE_LEADER:
+                self._freeze(schedule.SWEEP, self.leading_sweeper(), blow.down_secs)
             case schedule.REDIS:
                 self.redis.crash()
                 self._after(blow.down_secs, self.redis.start)
@@ -176,6 +180,21 @@ class Fleet(Stand):
         if child is not None:
             self._processes.end(child)
             self._after(down_secs, lambda: self._launch(kind, copy))
+
+    def _freeze(self, kind: str, copy: int, secs: float) -> None:
+        child = self._children.get((kind, copy))
+        if child is not None:
+            self._after(secs, child.freeze())
+
+    def leading_sweeper(self) -> int:
+        """Which of them has the lease; the first where none that runs has, or the database is away."""
+        try:
+            holder = Lease.objects.filter(name="sweep").values_list("holder", flat=True).first() or ""
+        except Error:
+            connection.close()
+            holder = ""
+        pids = {copy: str(child.pid) for (kind, copy), child in self._children.items() if kind == schedule.SWEEP}
+        return next((copy for copy, pid in pids.items() if pid in holder.split(":")), 1)
 
     def _after(self, secs: float, action: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + secs, action))

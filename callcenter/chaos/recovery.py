@@ -89,7 +89,7 @@ class Recovery:
         return self._killed_while_it_rings((WORKER, 1), (WORKER, 2))
 
     def _all_hands_killed(self) -> float | None:
-        return self._killed_while_it_rings((WORKER, 1), (WORKER, 2), (SWEEP, 1))
+        return self._killed_while_it_rings((WORKER, 1), (WORKER, 2), (SWEEP, self._fleet.leading_sweeper()))
 
     def _killed_while_it_rings(self, *victims: tuple[str, int]) -> float | None:
         """From the kill until the caller talks with the agent whose phone was ringing, less the time it rang on."""

@@ -83,6 +83,7 @@ class Run:
         self._struck: Counter[str] = Counter()
         self._excused: set[str] = set()
         self._came_back_at: datetime | None = None
+        self._back_by = 0.0
         self._there: list[str] = []
         self._equal_after: float | None = None
 
@@ -165,6 +166,7 @@ class Run:
         while not self._fleet.is_whole:
             self._tick()
         self._came_back_at = timezone.now()
+        self._back_by = time.monotonic() + ADOPT_SECS
         self._witness.see()
         ended = self._witness.truth.ended
         self._there = [leg for leg in self._crowd.placed if leg not in ended]
@@ -232,7 +234,8 @@ class Run:
         with self._database_may_be_away():
             now, at = timezone.now(), time.monotonic()
             at_once = violations(now, of=[name for name in which if name not in ATTENDED])
-            waits = [] if at < self._fleet.down_until else violations(now, of=ATTENDED)
+            nobody_attends = at < max(self._fleet.down_until, self._back_by - RECOVERY_SECS)
+            waits = [] if nobody_attends else violations(now, of=ATTENDED)
             self._note([*at_once, *self._lasting.of(waits, at), *self._revived.look()])
 
     def _note(self, lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 # What can be done to a process or a store, and what it is done to.
-WORKER, WEB, SWEEP, REDIS, REDIS_FREEZE, FLUSH, POSTGRES, FREEZE, BLACKOUT = (
+WORKER, WEB, SWEEP, REDIS, REDIS_FREEZE, FLUSH, POSTGRES, FREEZE, FREEZE_LEADER, BLACKOUT = (
     "worker",
     "web",
     "sweep",
@@ -15,6 +15,7 @@ WORKER, WEB, SWEEP, REDIS, REDIS_FREEZE, FLUSH, POSTGRES, FREEZE, BLACKOUT = (
     "flush",
     "postgres",
     "freeze",
+    "freeze_leader",
     "blackout",
 )
 COPIES = 2  # of webs, workers and sweepers
@@ -98,7 +99,7 @@ PROFILES: Mapping[str, Profile] = {
             name="soak",
             calls=10_000,
             faults=every(0.05, lost=0.05),
-            kills={WORKER: 20, WEB: 10, SWEEP: 5, REDIS: 4, FLUSH: 1, POSTGRES: 3, FREEZE: 3},
+            kills={WORKER: 20, WEB: 10, SWEEP: 5, REDIS: 4, FLUSH: 1, POSTGRES: 3, FREEZE: 2, FREEZE_LEADER: 2},
             delay_secs=90.0,
             at_once=48,
             talk_secs=(1.0, 6.0),
@@ -134,6 +135,7 @@ class Strike:
             FLUSH: "Redis emptied",
             POSTGRES: f"Postgres stopped at once, for {self.down_secs:.1f} s",
             FREEZE: f"worker {self.copy} frozen for {self.down_secs:.0f} s",
+            FREEZE_LEADER: f"leading sweeper frozen for {self.down_secs:.0f} s",
             BLACKOUT: f"all our processes down for {self.down_secs:.0f} s",
         }
         return words[self.kind]
@@ -163,7 +165,7 @@ def _places(count: int, first: int, last: int, rng: random.Random) -> Sequence[i
 
 def _down_secs(kind: str, profile: Profile, rng: random.Random) -> float:
     match kind:
-        case "freeze":
+        case "freeze" | "freeze_leader":
             return FROZEN_SECS
         case "blackout":
             return profile.blackout_secs

@@ -71,7 +71,10 @@ def test_what_a_profile_asks_for_are_faults_that_the_simulator_knows() -> None:
     assert settings["drop"] == 0.02
 
 
-@pytest.mark.parametrize("kind", ["worker", "web", "sweep", "redis", "flush", "postgres", "freeze", "blackout"])
+@pytest.mark.parametrize(
+    "kind",
+    ["worker", "web", "sweep", "redis", "redis_freeze", "flush", "postgres", "freeze", "freeze_leader", "blackout"],
+)
 def test_each_strike_says_what_it_does(kind: str) -> None:
     assert str(Strike(after_calls=1, kind=kind, copy=2, down_secs=1.5))
 
