@@ -554,16 +554,32 @@ def test_a_machine_without_stores_is_told_what_to_install(monkeypatch: pytest.Mo
         find_redis()
 
 
-@pytest.mark.postgres
-def test_a_small_run_finds_nothing_wrong() -> None:
+@pytest.fixture
+def stores() -> None:
     try:
         find_postgres(), find_redis(), run_as()
     except Missing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("stores")
+def test_a_small_run_finds_nothing_wrong() -> None:
     done = _python("manage.py", "chaos", "--profile", "smoke", "--calls", "40", "--seed", "4", timeout_secs=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WRONG" not in done.stdout
     assert "worker 1 killed" in done.stdout or "worker 2 killed" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("stores")
+def test_a_planted_fault_is_caught_by_a_short_run() -> None:
+    """The quickest of them: what nobody sees to is overdue, and that is so after fifteen seconds."""
+    plant = ("--plant", "no_sweeper")
+    done = _python("manage.py", "chaos", "--calls", "60", "--seed", "2", *plant, timeout_secs=600)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no_sweeper: caught by invariants violated" in done.stdout
+    assert "violated: I3" in done.stdout
 
 
 @pytest.mark.django_db
