@@ -13,6 +13,7 @@ _EVENTS = uuid.UUID("0d1f6a53-3a2b-5c55-9c3e-5b7f6a0b9a11")  # names the events 
 
 Kind = Literal[
     "adopted",
+    "caller_lives_on",
     "conference_created",
     "conference_ended_here",
     "conference_gone",

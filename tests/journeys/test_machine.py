@@ -1,7 +1,7 @@
 """Whatever happens, in whatever order: every invariant after every step, and the truth in the end.
 
 An example of 60 steps takes a second. ``MACHINE_EXAMPLES`` says how many there are (5 000 for a night). What fails is
-kept in Hypothesis's database and tried first; ``MACHINE_SHRINK`` then makes it as short as it gets, which takes minutes.
+kept in Hypothesis's database and tried first; ``MACHINE_SHRINK`` then makes it as short as it gets, in minutes.
 """
 
 import os
