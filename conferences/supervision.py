@@ -19,6 +19,7 @@ State = SupervisionSession.State
 RING_SECS = 20
 CONFIRM_WITHIN = timedelta(seconds=10)
 JOIN_WITHIN = timedelta(seconds=10)
+FOLLOW_WITHIN = timedelta(seconds=5)
 
 
 def supervisor_role(session: SupervisionSession, targets: Collection[str]) -> tuple[str, list[str]]:
@@ -65,7 +66,9 @@ def settle(
         if session.confirms and leg.gathered_digits != "1":
             _confirm(session, leg, now)
         elif conference is None:
-            if session.expires_at is not None and session.expires_at <= now:
+            # He would be alone where the caller was: he is let go unless the caller soon talks again.
+            session.expires_at = session.expires_at or now + FOLLOW_WITHIN
+            if session.expires_at <= now:
                 _end(session, now, "conversation_over")
         else:
             _join(session, conference, targets, now)
@@ -117,6 +120,8 @@ def _join(session: SupervisionSession, conference: Conference, targets: Collecti
     seat = Participant.objects.filter(conference=conference, leg=leg).first()
     if session.state in (State.DIALING, State.CONFIRMING):
         session.state, session.expires_at = State.JOINING, now + JOIN_WITHIN
+    elif session.state == State.ACTIVE:
+        session.expires_at = None
     arguments = {"call_control_id": leg.call_control_id, "supervisor_role": role}
     if whisper_to:
         arguments["whisper_call_control_ids"] = whisper_to  # type: ignore[assignment]

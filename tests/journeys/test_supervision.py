@@ -509,6 +509,32 @@ def test_an_unmute_that_comes_too_late_does_not_open_a_listener(stage: Stage) ->
 # ways it ends ------------------------------------------------------------------------------------------------
 
 
+def test_a_supervisor_whose_caller_goes_back_into_line_is_not_left_alone(stage: Stage) -> None:
+    session = stage.listens("monitor")
+    services.go_not_ready(stage.anna.pk, "break", now=stage.house.now)
+    supervision.leave(stage.call.pk, stage.request(h.supervisor("boss")), then="requeue")
+    stage.house.advance(11)
+    stage.house.check()
+    session.refresh_from_db()
+    assert (session.state, session.end_reason) == (State.ENDED, "conversation_over")
+    stage.call.refresh_from_db()
+    assert stage.call.state == Call.State.QUEUED
+    stage.end()
+
+
+def test_a_supervisor_whose_caller_goes_to_the_next_agent_listens_on(stage: Stage) -> None:
+    session = stage.listens("monitor")
+    services.go_not_ready(stage.anna.pk, "break", now=stage.house.now)
+    h.agent("ben", stage.support)
+    supervision.leave(stage.call.pk, stage.request(h.supervisor("boss")), then="requeue")
+    stage.until_connected("ben")
+    stage.house.advance(11)
+    session.refresh_from_db()
+    assert (session.state, session.expires_at) == (State.ACTIVE, None)
+    assert stage.ears.now == hearing(caller="ben", ben="caller", sue="caller ben")
+    stage.agrees()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_supervisor_who_hangs_up_leaves_the_conversation_as_it_was(stage: Stage, mode: str) -> None:
     session = stage.listens(mode)
