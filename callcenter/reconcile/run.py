@@ -293,13 +293,11 @@ class Round:
                 if self._try(subject, partial(_one, partial(examine, line, leg, snapshot))):
                     self.looked_at.add(subject)
         for active in comparison.unknown:
-            lost = orphan(active)
+            lost, token = orphan(active), active.call_control_id
             if lost is not None:
-                self._weigh(subject_of("orphan", active.call_control_id), doubts, partial(_found, lost))
-            else:
-                self._try(
-                    subject_of("unknown", active.call_control_id), partial(_one, partial(adopt, line, active, snapshot))
-                )
+                self._weigh(subject_of("orphan", token), doubts, partial(_found, lost))
+            elif self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, snapshot))):
+                self.looked_at.add(subject_of("leg", token))  # its log has just been read
         covered = {subject for subject in doubts if snapshot.is_whole or subject.startswith("leg ")} | set(again)
         self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
 

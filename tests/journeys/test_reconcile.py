@@ -424,6 +424,30 @@ def test_a_caller_we_were_not_told_of_is_adopted_and_queued(house: h.House) -> N
     house.check()
 
 
+def test_a_caller_just_adopted_is_not_asked_about_again(house: h.House) -> None:
+    """After a time of darkness there are many of them, and what is asked about each keeps everybody waiting."""
+    h.queue()
+    ring_unheard(house)
+    house.reconciles = False
+    house.advance(8)
+
+    def asked() -> int:
+        """How many requests a full run takes, by what Telnyx says is left in this window."""
+        house.line.queues()
+        before = house.client.rate_limit
+        reconcile.full(house.line, clock=lambda: house.now)
+        after = house.client.rate_limit
+        assert before is not None
+        assert after is not None
+        return (before.remaining or 0) - (after.remaining or 0)
+
+    first = asked()
+    for event in WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW):
+        inbox.apply(event.pk)
+    assert Call.objects.get().leg.answered_at is None
+    assert asked() == first - 1
+
+
 def test_a_caller_of_whom_nothing_is_told_goes_to_the_queue_for_such(house: h.House) -> None:
     h.queue()
     other = h.queue("lost and found", number=None)
