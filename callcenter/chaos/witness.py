@@ -31,8 +31,8 @@ class Deliveries:
     def learn(self, parcels: Iterable[Entry]) -> None:
         """Parcels that will not change any more.
 
-        ``told_of``: the legs of events we have acknowledged. ``kept_from_us``: those of whom a join was lost; a look
-        at Telnyx may come too late for it.
+        ``told_of``: the legs of events we have acknowledged, but for those of which the end alone was told.
+        ``kept_from_us``: those of whom a join was lost; a look at Telnyx may come too late for it.
         """
         for parcel in parcels:
             accepted = any(200 <= (attempt["status"] or 0) < 300 for attempt in parcel["attempts"])
@@ -47,7 +47,8 @@ class Deliveries:
                 self.attempted.add(parcel["event_id"])
             if accepted:
                 self.answered.add(parcel["event_id"])
-                self.told_of.add(parcel["call_control_id"])
+                if parcel["event_type"] != "call.hangup":
+                    self.told_of.add(parcel["call_control_id"])
 
 
 @dataclass(slots=True)
