@@ -22,6 +22,7 @@ from callcenter.chaos.witness import Witness
 from callcenter.demo import house
 from callcenter.demo.summary import OUTCOMES, find_wrongs
 from callcenter.invariants import INVARIANTS, violations
+from callcenter.sweep import LEFT_TO_WORKERS
 from conferences.models import CallLeg, Role
 from queues.models import Call, Offer
 from webhooks import inbox, outbox
@@ -36,7 +37,7 @@ ADOPT_SECS = 30.0
 # What a kill may hold up and for how long: RELIABILITY §9, "the same call progresses within 15 s".
 RECOVERY_SECS = 15.0
 LONGEST_GAP_SECS = 8.0
-BACKLOG = 8  # events and commands that are due, and that nobody has taken up
+BACKLOG = 8  # events and commands that are overdue, and that nobody has taken up
 BACK_TO_WORK_SECS = 5.0
 
 # True at any instant, whatever is down.
@@ -135,8 +136,9 @@ class Run:
     def _is_too_early(self, next_at: float) -> bool:
         """Callers come as fast as the machine bears: a run looks for what goes wrong, not for what goes slowly.
 
-        Busy is the machine with what is due and in nobody's hands: what waits out a fault (an answer that does not
-        come, the next try) says nothing of it. Where nothing moves at all they come nevertheless.
+        Busy is the machine with what has been due for a second and is in nobody's hands. What waits out a fault (an
+        answer that does not come, the next try) says nothing of it, nor what is on its way to a worker. Where nothing
+        moves at all they come nevertheless.
         """
         now = time.monotonic()
         if now < next_at or now > next_at + LONGEST_GAP_SECS:
@@ -144,7 +146,7 @@ class Run:
         if self._alive() >= self._profile.at_once:
             return True
         with self._database_may_be_away():
-            at = timezone.now()
+            at = timezone.now() - LEFT_TO_WORKERS
             return len(inbox.due(received_before=at)) + len(outbox.due(created_before=at)) > BACKLOG
         return False
 
