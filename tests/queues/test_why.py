@@ -130,8 +130,9 @@ def test_of_many_lines_all_have_their_turn(line: Queue, monkeypatch: pytest.Monk
     calls = [scene.waiting(line, name=f"caller {number}") for number in range(5)]
     for number, call in enumerate(calls):
         call.entries.update(priority=number)
+    now = timezone.now()
     for secs in range(3):
-        engine.route(line.pk, now=timezone.now() + timedelta(seconds=secs))
+        engine.route(line.pk, now=now + timedelta(seconds=secs))
     assert [decisions_of(call).count() for call in calls] == [1] * 5
 
 

@@ -34,9 +34,9 @@ def test_it_has_three_queues_twelve_agents_and_two_supervisors() -> None:
 
 
 def test_a_ring_a_penalty_rule_and_a_sticky_queue_can_be_seen() -> None:
-    house.furnish(Pace(speed=5, longest_patience_secs=84), now=NOW)
+    house.furnish(Pace(speed=1, longest_patience_secs=420), now=NOW)
     sales, billing = (Queue.objects.get(name=name) for name in ("Sales", "Billing"))
-    assert sales.sticky == {"hold_seconds": 3}
+    assert sales.sticky == {"hold_seconds": 15}
     call = scene.waiting(sales, name="sales", since=1)
     standing = services.standing(call, now=timezone.now())
     assert standing is not None
