@@ -144,8 +144,8 @@ def _reach(
     favourers: list[WaitingCall] = []
     fresh = begin
     while found := {name: with_members(queue) for name, queue in queues.items() if name in fresh}:
-        cuts = [cut for queue in found.values() for cut in _cuts(queue, now)]
-        front = fronts.read(found.keys(), cuts, depth=depth, now=now)
+        stretches = [cut for queue in found.values() for cut in cuts(queue, now=now)]
+        front = fronts.read(found.keys(), stretches, depth=depth, now=now)
         reached |= found
         takers |= {line: _takers(line.first, found, serving, now) for line in front.lines}
         favourers += front.favourers
@@ -205,7 +205,7 @@ def _calls_behind(reached: _Reached) -> Iterator[CallsBehind]:
             yield CallsBehind(calls=frozenset(call.id for call in line.calls), enqueued_at=line.next_at)
 
 
-def _cuts(queue: QueueState, now: datetime) -> Iterator[Stretch]:
+def cuts(queue: QueueState, *, now: datetime) -> Iterator[Stretch]:
     """Where its rules let the younger overtake, the stretches of waiting time in which they do not."""
     second = now.replace(microsecond=0) + timedelta(seconds=1)
     found = heads.stretches(queue)

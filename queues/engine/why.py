@@ -10,14 +10,13 @@ from typing import Any
 
 from django.db import transaction
 
-from queues.engine.gather import Gathered
+from queues.engine.gather import Gathered, cuts
 from queues.engine.sql import Dialect, Question, asked, ident, or_empty, places
-from queues.engine.states import queue_state, secs, waiting_call
+from queues.engine.states import queue_state, secs
 from queues.models import Offer, QueueEntry, RoutingDecision, RoutingPass
 from queues.routing.eligibility import AVAILABLE
 from queues.routing.explain import Explanation, explain
 from queues.routing.floor import strategy_of
-from queues.routing.heads import stretches
 from queues.routing.one_pass import PassResult
 from queues.routing.relaxation import gate_of, ring_of, window_of
 from queues.routing.snapshot import State, WaitingCall
@@ -150,16 +149,10 @@ def ahead_of(entry: QueueEntry, *, now: datetime) -> QueueEntry | None:
     """
     if entry.state != QueueEntry.State.WAITING:
         return None
-    wait = secs(now) - waiting_call(entry, now).enqueued_at
-    since, until = next(
-        (since, until) for since, until in stretches(queue_state(entry.queue)) if until is None or wait < until
-    )
-    second = now.replace(microsecond=0) + timedelta(seconds=1)
     line = QueueEntry.objects.waiting().filter(queue=entry.queue_id, line=entry.line).order_by("rank_at", "pk")
-    if until is not None:
-        line = line.filter(rank_at__gte=second - timedelta(seconds=until))
-    if since:
-        line = line.filter(rank_at__lt=second - timedelta(seconds=since))
+    for cut in cuts(queue_state(entry.queue), now=now):
+        if cut.since <= entry.rank_at < cut.until:
+            line = line.filter(rank_at__gte=cut.since, rank_at__lt=cut.until)
     first = line.select_related("call").first()
     return None if first is None or first.pk == entry.pk else first
 
