@@ -294,9 +294,9 @@ class SupervisionSession(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["call_id", "supervisor"],
+                fields=["supervisor"],
                 condition=~Q(state="ended"),
-                name="supervisionsession_one_live",
+                name="supervisionsession_one_live",  # a phone is on one call at a time
             )
         ]
 

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from conferences import supervision as mechanics
 from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
 from queues import permissions, services
-from queues.engine import settle
+from queues.engine import agents, settle
 from queues.errors import NotAllowed, NotThere, QueueError, WrongWords
 from queues.models import Agent, Call, Offer, Queue, SupervisorPhone
 from queues.models.queue import PRIORITIES
@@ -65,7 +65,7 @@ def supervise(call_id: uuid.UUID, mode: str, request: Request) -> SupervisionSes
     """Monitor, whisper or barge: rings the supervisor's phone and joins him with that role once he answers.
 
     With a session of his own on this call running, the role is switched instead. Raises NotAllowed, NotThere,
-    QueueError (no_conversation, no_phone).
+    QueueError (no_conversation, no_phone, on_another_call, phone_busy).
     """
     if mode not in (Mode.MONITOR, Mode.WHISPER, Mode.BARGE):
         raise WrongWords("unknown_role", "The role is monitor, whisper or barge.")
@@ -174,9 +174,7 @@ def _session_of(call: Call, user: User) -> SupervisionSession | None:
 
 
 def _dial(call: Call, user: User, mode: str, request: Request) -> SupervisionSession:
-    phone = SupervisorPhone.objects.filter(user=user).first()
-    if phone is None:
-        raise QueueError("no_phone", "You have no supervisor phone; add its address in the admin first.")
+    phone = _free_phone(user, now=request.now)
     if services.customer_seat(call) is None or services.connected_offer(call) is None:
         raise QueueError(
             "no_conversation", "There is no conversation to listen to: caller and agent are not connected."
@@ -201,6 +199,22 @@ def _dial(call: Call, user: User, mode: str, request: Request) -> SupervisionSes
     )
     journal.note(call.pk, "supervision_asked", at=request.now, supervisor=request.actor.name, role=mode)
     return session
+
+
+def _free_phone(user: User, *, now: datetime) -> SupervisorPhone:
+    """The supervisor's phone, which is on one call at a time, locked: of two clicks on two calls one rings it."""
+    phone = SupervisorPhone.objects.select_for_update().filter(user=user).first()
+    if phone is None:
+        raise QueueError("no_phone", "You have no supervisor phone; add its address in the admin first.")
+    his = SupervisionSession.objects.filter(supervisor=user)
+    if (elsewhere := his.exclude(state=SupervisionSession.State.ENDED).first()) is not None:
+        other = Call.objects.get(pk=elsewhere.call_id)
+        raise QueueError(
+            "on_another_call", f"You are on the call of {other.from_number} already; stop there first, or hang up."
+        )
+    if agents.may_ring_yet(his, kind="dial_supervisor", now=now).exists():
+        raise QueueError("phone_busy", "Your phone is still busy with the call before; try again in a few seconds.")
+    return phone
 
 
 def _switch(session: SupervisionSession, mode: str, request: Request) -> None:

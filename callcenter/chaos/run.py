@@ -329,7 +329,6 @@ class Run:
             checker.cut_off(placed, self._witness.hangups.by_others, commands, excused=self._excused),
         )
         yield table.none_of("double-booked", wrongs.double_booked)
-        yield table.figure("phones taken twice at once", str(sum(map(len, self._witness.truth.taken_twice.values()))))
         yield table.none_of("double effects", checker.double_effects(commands))
         yield table.figure("supervisors", self._supervisors.in_words())
         yield table.none_of("calls taken over by two", self._supervisors.taken_twice)

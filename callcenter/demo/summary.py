@@ -8,7 +8,7 @@ from typing import Any
 
 from callcenter.demo.truth import Truth
 from queues.metrics import Segment, asa_secs, service_level
-from queues.models import Agent, Call, Offer, QueueEntry
+from queues.models import Call, Offer, QueueEntry
 from webhooks.models import Command, WebhookEvent
 
 OUTCOMES = ("answered", "abandoned", "flow_out", "before_queue", "callback")
@@ -72,15 +72,11 @@ class Wrongs:
 
 
 def find_wrongs(placed: Sequence[str], *, truth: Truth, violations: Collection[str], since: datetime) -> Wrongs:
-    """``placed``: the callers' legs. Rows older than ``since`` are none of this run's.
-
-    Only an agent's phone is double-booked: a supervisor may have himself rung for a second conversation.
-    """
+    """``placed``: the callers' legs. Rows older than ``since`` are none of this run's."""
     calls = _calls_by_leg(since)
-    agents = Agent.objects.filter(address__in=truth.taken_twice).values_list("address", flat=True).distinct()
     return Wrongs(
         lost=[line for leg in placed if (line := _lost(leg, calls.get(leg), truth))],
-        double_booked=[*_double_booked(since), *(line for phone in agents for line in truth.taken_twice[phone])],
+        double_booked=[*_double_booked(since), *truth.taken_twice],
         violations=sorted(violations),
     )
 

@@ -13,13 +13,13 @@ Event = Mapping[str, Any]
 class Truth:
     """Legs are call_control_ids. Feed it the events of ``/_sim/events`` in their order.
 
-    ``taken_twice``: the phones that were on two calls, or rung while they were rung or on a call. ``spoke_secs``: how
-    long a caller was in a conference with somebody whom we dialled, the longest time on end.
+    ``taken_twice``: a phone that was on two calls, or rung while it was rung or on a call. ``spoke_secs``: how long a
+    caller was in a conference with somebody whom we dialled, the longest time on end.
     """
 
     spoke_with_an_agent: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
-    taken_twice: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    taken_twice: list[str] = field(default_factory=list)
     began_at: dict[str, datetime] = field(default_factory=dict)
     ended_at: dict[str, datetime] = field(default_factory=dict)
     spoke_secs: dict[str, float] = field(default_factory=dict)
@@ -61,16 +61,14 @@ class Truth:
         self._dialled[leg] = address
         if others := self._up[address]:
             doing = "was on a call" if others & self._answered else "rang"
-            said = f"{address} was rung by {leg} at {at} while it {doing}: {', '.join(others)}"
-            self.taken_twice[address].append(said)
+            self.taken_twice.append(f"{address} was rung by {leg} at {at} while it {doing}: {', '.join(others)}")
         self._up[address].add(leg)
 
     def _answer(self, leg: str, at: datetime) -> None:
         self._answered.add(leg)
-        address = self._dialled[leg]
-        answered = self._up[address] & self._answered
+        answered = self._up[self._dialled[leg]] & self._answered
         if len(answered) > 1:
-            self.taken_twice[address].append(f"{address} was on {len(answered)} calls at {at}")
+            self.taken_twice.append(f"{self._dialled[leg]} was on {len(answered)} calls at {at}")
 
     def _meet(self, conference: str, at: datetime, *, joins: str = "", leaves: str = "") -> None:
         company = self._together[conference]

@@ -6,16 +6,18 @@ condition makes every release happen exactly once.
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from conferences.models import SupervisionSession
 from queues.engine.facts import NOT_DIALLED
 from queues.models import Agent, Offer, Queue, QueueMembership
 from webhooks.models import Command
 from webhooks.outbox import RESEND_FOR
 
 State = Agent.State
+Rung = TypeVar("Rung", Offer, SupervisionSession)
 
 COOL_DOWN = timedelta(seconds=10)  # after a reject, a miss or a failed leg
 # A phone that is being hung up must not ring for the next caller: as long as we wait to hear that it is quiet.
@@ -144,18 +146,17 @@ def move(agent: Agent, state: str, *, reason: str = "", now: datetime) -> bool:
     fields: dict[str, Any] = {"state": state, "reason": reason}
     if state == State.AVAILABLE:
         fields |= {"available_since": now, "misses": 0, "device_failures": 0}
-        if not _may_ring_yet(agent, now):
-            fields |= {"ready_at": None}
+        if not may_ring_yet(Offer.objects.filter(agent=agent), kind="dial_agent", now=now).exists():
+            fields |= {"ready_at": None}  # his word ends a cool-down; it does not make his phone quiet
     return _move(agent, now, **fields)
 
 
-def _may_ring_yet(agent: Agent, now: datetime) -> bool:
-    """His word ends a cool-down; it does not make his phone quiet."""
-    dial = Command.objects.filter(kind="dial_agent", call_id=OuterRef("call_id"), subject_id=OuterRef("pk"))
+def may_ring_yet(rows: QuerySet[Rung], *, kind: str, now: datetime) -> QuerySet[Rung]:
+    """Those that are over, and whose phone is up, or may be by a dial of ``kind`` of which nobody has told us."""
+    dial = Command.objects.filter(kind=kind, call_id=OuterRef("call_id"), subject_id=OuterRef("pk"))
     is_out = Exists(dial.exclude(state__in=[Command.State.NEW, Command.State.REJECTED, Command.State.CANCELLED]))
     is_up = Q(leg__isnull=False, leg__hangup_at__isnull=True)
-    over = Offer.objects.filter(agent=agent, ended_at__gt=now - DIAL_CLEARS)
-    return over.filter(is_up | Q(is_out, leg__isnull=True)).exists()
+    return rows.filter(is_up | Q(is_out, leg__isnull=True), ended_at__gt=now - DIAL_CLEARS)
 
 
 def _pending(agent: Agent) -> dict[str, Any]:

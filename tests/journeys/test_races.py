@@ -392,3 +392,26 @@ def test_two_supervisors_take_a_call_over_at_once(house: h.House, _: int) -> Non
     assert sorted(taken) == sorted([(winner, True), (loser, False)])
     agrees(house)
     house.check()
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_a_supervisor_listens_to_two_calls_at_once(house: h.House, _: int) -> None:
+    """In two windows: one of them is told that he is on the other's call, and his phone rings once."""
+    support = h.queue()
+    sue = h.supervisor("sue")
+    calls = []
+    for name in ("anna", "ben"):
+        h.agent(name, support)
+        calls.append(call := house.ring())
+        house.until(call.offers.filter(state=Offer.State.CONNECTED).exists)
+    seats = [Participant.objects.get(leg=call.leg) for call in calls]
+    clicks = [partial(clients.session(sue).post, f"/api/v1/conferences/{seat.conference_id}/monitor") for seat in seats]
+
+    answers = at_once(*clicks)
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+    [refused] = [answer.json()["code"] for answer in answers if answer.status_code == 409]
+    assert refused == "on_another_call"
+    house.advance(3)
+    assert SupervisionSession.objects.get().state == SupervisionSession.State.ACTIVE
+    assert Command.objects.filter(kind="dial_supervisor").count() == 1
+    house.check()

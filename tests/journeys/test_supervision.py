@@ -878,6 +878,62 @@ def test_the_same_take_over_twice_is_one(stage: Stage) -> None:
     stage.end()
 
 
+# one phone ---------------------------------------------------------------------------------------------------
+
+
+def refusal(stage: Stage, call: Call) -> QueueError:
+    with pytest.raises(QueueError) as refused:
+        supervision.supervise(call.pk, "monitor", stage.request())
+    assert not SupervisionSession.objects.filter(call_id=call.pk).exists()
+    return refused.value
+
+
+def second_call(stage: Stage) -> Call:
+    h.agent("ben", stage.support)
+    call = stage.house.ring(from_="+447700900222")
+    stage.house.until(call.offers.filter(state=Offer.State.CONNECTED).exists)
+    return call
+
+
+def test_a_supervisor_is_on_one_call_at_a_time(stage: Stage) -> None:
+    """A phone that rings while it is on a call is a listener who drops out of one of the two."""
+    other = second_call(stage)
+    stage.ask("whisper")
+    stage.house.advance(3)
+    refused = refusal(stage, other)
+    assert (refused.status, refused.code) == (409, "on_another_call")
+    assert refused.detail == f"You are on the call of {stage.call.from_number} already; stop there first, or hang up."
+    supervision.stop_supervising(stage.call.pk, stage.request())
+    refused = refusal(stage, other)
+    assert (refused.status, refused.code) == (409, "phone_busy")  # it is just being hung up
+    stage.house.advance(2)
+    supervision.supervise(other.pk, "monitor", stage.request())
+    stage.house.advance(3)
+    [session] = SupervisionSession.objects.filter(state=State.ACTIVE)
+    assert session.call_id == other.pk
+    stage.house.hang_up(other.leg)
+    stage.end()
+
+
+def test_a_supervisors_phone_that_a_lost_dial_may_ring_is_let_be(stage: Stage) -> None:
+    """For as long as an agent's: its sending is given up after 20 s, and the leg has 10 s to be told of and hung up."""
+    other = second_call(stage)
+    stage.house.simulator.faults.replace({"api_timeout": 1.0})
+    stage.ask("monitor")
+    stage.house.advance(1)
+    supervision.stop_supervising(stage.call.pk, stage.request())
+    stage.house.advance(1)
+    assert SupervisionSession.objects.get().state == State.ENDED
+    assert refusal(stage, other).code == "phone_busy"
+    stage.house.simulator.faults.replace({})
+    stage.house.advance(30)
+    supervision.supervise(other.pk, "monitor", stage.request())
+    stage.house.advance(3)
+    assert SupervisionSession.objects.filter(call_id=other.pk, state=State.ACTIVE).exists()
+    stage.house.hang_up(other.leg)
+    stage.end()
+
+
 # what Telnyx makes of it -------------------------------------------------------------------------------------
 
 

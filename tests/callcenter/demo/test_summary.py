@@ -140,14 +140,6 @@ def test_an_agent_with_two_offers_at_once_is_double_booked(queue: Queue) -> None
     assert summary(["a", "b"], truth).double_booked == 1
 
 
-def test_a_phone_taken_twice_is_double_booked_if_it_is_an_agents(queue: Queue) -> None:
-    offer(call(queue, "a"), "Ana", start=0, end=5)
-    address = Agent.objects.get(name="Ana").address
-    taken_twice = {address: ["rang twice"], "sip:sam@phones.example.com": ["rang twice too"]}
-    truth = Truth(spoke_with_an_agent={"a"}, ended={"a"}, taken_twice=taken_twice)
-    assert summary(["a"], truth).double_booked == 1
-
-
 @pytest.mark.parametrize(("free_since", "double_booked"), [(-60, 1), (5, 0)])
 def test_an_offer_that_waited_for_the_end_of_the_one_before_is_none(
     queue: Queue, free_since: float, double_booked: int
