@@ -8,8 +8,8 @@ from django.db.backends.utils import CursorWrapper
 
 
 def cursor() -> CursorWrapper:
-    """On Postgres one that prepares what it executes; Django's own on SQLite, and where what is asked is logged."""
-    if connection.vendor != "postgresql" or connection.queries_logged:
+    """On Postgres one that prepares what it executes; Django's own on SQLite, and for a test that counts statements."""
+    if connection.vendor != "postgresql" or connection.force_debug_cursor:
         return connection.cursor()
     connection.validate_thread_sharing()
     connection.close_if_health_check_failed()

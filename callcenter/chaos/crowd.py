@@ -6,7 +6,7 @@ a state that each has been given, as soon as he is seen in it; every state comes
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -114,6 +114,12 @@ class Crowd:
                 self._press(agent_leg, "hold")
             elif state in ("talking", "on_hold") and STATES.index(wanted) < STATES.index("talking"):
                 self._leaving[leg] = "talking"  # his moment has passed unseen
+
+    def hang_up(self, legs: Iterable[str]) -> None:
+        """At once, whatever they were waiting for."""
+        self._leaving.clear()
+        for leg in legs:
+            self._press(leg, "hangup")
 
     def _press(self, leg: str, key: str) -> bool:
         """False if the phone has been hung up in this instant (409), or is forgotten."""

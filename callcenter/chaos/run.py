@@ -103,8 +103,10 @@ class Run:
         equal_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
         differed = [] if equal_after is not None else self._differences()
         alive = self._alive()
-        self._tell(f"{self._clock()}  the last fault has been; waiting for the last callers")
-        self._until(self._all_have_gone, self._longest_secs())
+        self._tell(f"{self._clock()}  the last fault has been; the last callers talk, then all hang up")
+        self._until(self._all_have_gone, self._profile.stays_secs)
+        self._crowd.hang_up(self._still_there())
+        self._until(self._all_have_gone, SETTLE_SECS)
         self._supervisors.finish()
         settled_after = self._until(self._is_at_rest, SETTLE_SECS)
         if self._is_caught:
@@ -170,9 +172,8 @@ class Run:
         self._came_back_at = timezone.now()
         self._back_by = time.monotonic() + ADOPT_SECS
         self._witness.see()
-        ended = self._witness.truth.ended
-        self._there = [leg for leg in self._crowd.placed if leg not in ended]
-        self._excused = before & ended
+        self._there = self._still_there()
+        self._excused = before & self._witness.truth.ended
         self._tell(f"{self._clock()}  our processes start again; {len(self._there)} callers are there")
         self._equal_after = self._until(self._nothing_stays_different(), SETTLE_SECS)
         self._excused |= (set(self._crowd.placed) - before) & self._witness.truth.ended
@@ -246,14 +247,14 @@ class Run:
                 self._violations[line] = None
                 self._tell(f"{self._clock()}  violated: {line}")
 
+    def _still_there(self) -> list[str]:
+        return [leg for leg in self._crowd.placed if leg not in self._witness.truth.ended]
+
     def _alive(self) -> int:
-        return len(self._crowd.placed) - len(self._witness.truth.ended.intersection(self._crowd.placed))
+        return len(self._still_there())
 
     def _all_have_gone(self) -> bool:
-        return self._alive() == 0
-
-    def _longest_secs(self) -> float:
-        return self._profile.stays_secs + self._profile.patience_secs + self._profile.talk_secs[1] + SETTLE_SECS
+        return not self._still_there()
 
     def _is_at_rest(self) -> bool:
         """Every call is over, and nothing is left to be done about any."""
