@@ -124,7 +124,7 @@ class Fleet(Stand):
             case schedule.WORKER:
                 return [
                     *python, "-m", "celery", "--quiet", "-A", "callcenter", "worker", "-n", f"worker{copy}@%h",
-                    "--concurrency", "2", "--without-gossip", "--without-mingle", "--loglevel", settings.LOG_LEVEL,
+                    "--concurrency", "4", "--without-gossip", "--without-mingle", "--loglevel", settings.LOG_LEVEL,
                 ]  # fmt: skip
         return [*python, "manage.py", "sweep"]
 
