@@ -94,11 +94,13 @@ class IdempotencyKey(models.Model):
 
 
 class ReconcileRun(models.Model):
-    """One comparison of our rows with what Telnyx says: of everything, or of what there were doubts about."""
+    """One comparison of our rows with what Telnyx says: of everything, of what there were doubts about, or of who is
+    there."""
 
     class Kind(models.TextChoices):
         FULL = "full", "everything"
         LOOK = "look", "what is in doubt"
+        LEGS = "legs", "which legs live"
 
     class State(models.TextChoices):
         REQUESTED = "requested", "asked for"

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 TICK_SECS = 1.0
 THREADS = 8
 SENDERS = 5  # of them: a slow Telnyx, or a long line of commands, leaves hands for events and deadlines
-RECONCILERS = 2  # and so many of their own for what may ask Telnyx for minutes: one for each kind
+RECONCILERS = 3  # and so many of their own for what may ask Telnyx for minutes: one for each kind
 LEASE = timedelta(seconds=5)
 LEFT_TO_WORKERS = timedelta(seconds=1)  # younger work has a nudge under way
 AWAY = (OperationalError, InterfaceError)  # a line each; what may be our own fault has its traceback
@@ -63,6 +63,7 @@ JOBS: Mapping[str, Callable[[str], object]] = {
     "queues.forget": lambda ident: engine.forget(now=timezone.now()),
     "queues.route_all": lambda ident: engine.route_all(now=timezone.now()),
     "reconcile.full": lambda ident: reconcile.full(reconcile.line(), reason=ident, clock=timezone.now),
+    "reconcile.legs": lambda ident: reconcile.legs(reconcile.line(), clock=timezone.now),
     "reconcile.look": lambda ident: reconcile.look(reconcile.line(), clock=timezone.now),
 }
 

@@ -7,12 +7,14 @@ import httpx
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
-from conferences.models import CallLeg, Participant
+from callcenter.models import Correction, ReconcileRun
+from conferences.models import CallLeg, Participant, SupervisionSession
 from queues.models import Agent, Call, Offer, QueueEntry
 from webhooks.models import Command, JournalEntry, WebhookEvent
 
 _OURS: tuple[type[models.Model], ...] = (
-    Agent, Call, CallLeg, Command, JournalEntry, Offer, Participant, QueueEntry, WebhookEvent,
+    Agent, Call, CallLeg, Command, Correction, JournalEntry, Offer, Participant, QueueEntry, ReconcileRun,
+    SupervisionSession, WebhookEvent,
 )  # fmt: skip
 _THEIRS = ("commands", "deliveries", "events", "state")
 

@@ -5,6 +5,6 @@ declared gone, ``mend`` tells it to the inbox as events of ours or writes a comm
 """
 
 from callcenter.reconcile.ask import Line, line
-from callcenter.reconcile.run import SECOND_LOOK, drift, due, full, look, request
+from callcenter.reconcile.run import SECOND_LOOK, drift, due, full, legs, look, request
 
-__all__ = ["SECOND_LOOK", "Line", "drift", "due", "full", "line", "look", "request"]
+__all__ = ["SECOND_LOOK", "Line", "drift", "due", "full", "legs", "line", "look", "request"]

@@ -1,5 +1,5 @@
 """When the house is compared with Telnyx: whole at the start and every 30 s, at once where something is in doubt,
-and every 10 s as to which legs live.
+and every 5 s as to which legs live, which no other comparison holds up.
 
 A run has all the lists first, and fails if it has not: half a snapshot is none. Then it asks further and mends, thing
 by thing; what could not be asked keeps its doubt and spoils nothing else. What was missing is looked at a second time
@@ -34,7 +34,7 @@ from webhooks.telnyx.errors import TelnyxError
 logger = logging.getLogger(__name__)
 
 EVERY = timedelta(seconds=30)
-LEGS_EVERY = timedelta(seconds=10)  # one request: Telnyx hangs up a caller whom nobody has answered for 30 s
+LEGS_EVERY = timedelta(seconds=5)  # one request: Telnyx hangs up a caller whom nobody has answered for 30 s
 SECOND_LOOK = timedelta(seconds=2)
 AGAIN_AFTER = timedelta(seconds=5)  # a run that failed
 UNHEARD = timedelta(seconds=6)  # for what usually follows within a second; less would meet its event on the way
@@ -59,13 +59,15 @@ Kind, State = ReconcileRun.Kind, ReconcileRun.State
 
 
 def due(now: datetime) -> list[str]:
-    """Which of ``full`` and ``look`` are to be run now. Only the leading sweeper asks, every second, and with that it
-    keeps the gate (webhooks.dispatch) from closing.
+    """Which of ``full``, ``legs`` and ``look`` are to be run now. Only the leading sweeper asks, every second, which
+    keeps the gate (webhooks.dispatch) from closing, too.
     """
     dispatch.keep_open()
     found = []
     if _full_is_due(now):
         found.append("full")
+    if not ReconcileRun.objects.filter(kind=Kind.LEGS, created_at__gt=now - LEGS_EVERY).exists():
+        found.append("legs")
     if _look_is_due(now):
         found.append("look")
     return found
@@ -102,21 +104,21 @@ def _look_is_due(now: datetime) -> bool:
     return (
         Doubt.objects.filter(not_before__lte=now).exists()
         or ReconcileRun.objects.filter(kind=Kind.FULL, state=State.LOOKING_AGAIN).exists()
-        or _legs_are_due(now)
         or not _Suspects(now).is_empty
     )
 
 
-def _legs_are_due(now: datetime) -> bool:
-    lately = ReconcileRun.objects.filter(created_at__gt=now - LEGS_EVERY)
-    listed = Q(kind=Kind.LOOK) | Q(kind=Kind.FULL, state__in=ReconcileRun.HAD_LISTS)
-    return not lately.filter(listed).exists()
-
-
 class _Suspects:
-    """Of which legs and conferences we should have heard by now, and have not."""
+    """Of which legs and conferences we should have heard by now, and have not. Of none without ``now``."""
 
-    def __init__(self, now: datetime, *, silent: bool = False) -> None:
+    def __init__(self, now: datetime | None = None, *, silent: bool = False) -> None:
+        self.suspected: set[str] = set()
+        self.silent: list[str] = []
+        self.subjects: set[str] = set()
+        if now is not None:
+            self._find(now, silent=silent)
+
+    def _find(self, now: datetime, *, silent: bool) -> None:
         since = now - UNHEARD
         suspected = CallLeg.objects.live().filter(suspected_at__isnull=False)
         self.suspected = set(suspected.values_list("call_control_id", flat=True))
@@ -217,14 +219,23 @@ def full(line: Line, *, clock: Clock, reason: str = "", say: Say | None = None) 
     return run
 
 
+def legs(line: Line, *, clock: Clock) -> ReconcileRun:
+    """Which legs live: who is unknown is taken in; who is missing is put in doubt, and looked for in a moment."""
+    run = _begin(Kind.LEGS, clock())
+    who = partial(ask.some, line, conferences=(), now=clock())
+    if _carry_out(run, line, who, _Suspects(), clock=clock, looks_closely=False):
+        ReconcileRun.objects.filter(pk=run.pk).update(state=State.DONE, ended_at=clock())
+    return run
+
+
 def look(line: Line, *, clock: Clock, say: Say | None = None) -> ReconcileRun | None:
-    """Which legs live, and closely at what is in doubt; None if nothing is due. Ends a full run that waited for it."""
+    """Closely at what is in doubt; None if nothing is. Ends a full run that waited for it."""
     now = clock()
     suspects = _Suspects(now)
     again = set(Doubt.objects.filter(not_before__lte=now).values_list("subject", flat=True))
     run = None
     try:
-        if again or not suspects.is_empty or _legs_are_due(now):
+        if again or not suspects.is_empty:
             run = _begin(Kind.LOOK, now)
             kinds = ("conference", "seat", "stranger", "back")
             places = {subject.split(" ")[1] for subject in again if subject.split(" ")[0] in kinds}
@@ -258,12 +269,13 @@ def drift(line: Line, *, clock: Clock, wait: Callable[[float], None]) -> list[Fi
 class Round:
     """One look at Telnyx beside our rows. ``missed`` are subjects for a second look, ``looked_at`` those settled,
     ``put_off`` those to be asked about again, and when. ``settle`` is given each finding as soon as it is made;
-    ``gets_on`` is called before each question.
+    ``gets_on`` is called before each question. One that does not look closely leaves every second look to another.
     """
 
     snapshot: Snapshot
     settle: Callable[[Finding], object] = lambda finding: None
     gets_on: Callable[[], object] = lambda: None
+    looks_closely: bool = True
     findings: list[Finding] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
@@ -275,6 +287,13 @@ class Round:
         """``doubts``: what was missed before, and when; ``again``: those whose second look is due."""
         snapshot = self.snapshot
         comparison = Comparison(snapshot, certain={*doubts, *(subject_of("leg", leg) for leg in suspects.suspected)})
+        # First, as who is not answered is soon hung up on.
+        for active in comparison.unknown:
+            lost, token = orphan(active), active.call_control_id
+            if lost is not None:
+                self._weigh(subject_of("orphan", token), doubts, partial(_found, lost))
+            elif self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, snapshot))):
+                self.looked_at.add(subject_of("leg", token))  # its log has just been read
         for subject, find in comparison.differences():
             self._try(subject, find)
         missing = {absent.subject: absent for absent in comparison.absent()}
@@ -292,12 +311,6 @@ class Round:
                 subject = subject_of("leg", token)
                 if self._try(subject, partial(_one, partial(examine, line, leg, snapshot))):
                     self.looked_at.add(subject)
-        for active in comparison.unknown:
-            lost, token = orphan(active), active.call_control_id
-            if lost is not None:
-                self._weigh(subject_of("orphan", token), doubts, partial(_found, lost))
-            elif self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, snapshot))):
-                self.looked_at.add(subject_of("leg", token))  # its log has just been read
         covered = {subject for subject in doubts if snapshot.is_whole or subject.startswith("leg ")} | set(again)
         self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
 
@@ -306,7 +319,7 @@ class Round:
     ) -> None:
         """Once is a doubt; twice, not at once, is worth the question what it is. ``explain`` is told since when."""
         first_at = doubts.get(subject)
-        if first_at is None or self.snapshot.started_at - first_at < SECOND_LOOK:
+        if first_at is None or self.snapshot.started_at - first_at < SECOND_LOOK or not self.looks_closely:
             self.missed.add(subject)
         elif self._try(subject, partial(_one, partial(explain, first_at))):
             self.looked_at.add(subject)
@@ -366,9 +379,10 @@ def _carry_out(
     snapshot: Callable[[], Snapshot],
     suspects: _Suspects,
     *,
-    say: Say | None,
     clock: Clock,
+    say: Say | None = None,
     again: Collection[str] = (),
+    looks_closely: bool = True,
 ) -> bool:
     """False, and nothing written but that, if Telnyx did not give all the lists."""
 
@@ -378,7 +392,7 @@ def _carry_out(
             say(finding)
 
     try:
-        found = Round(snapshot(), settle, partial(_renew, run, clock))
+        found = Round(snapshot(), settle, partial(_renew, run, clock), looks_closely)
         found.go(line, doubts=_doubts(), suspects=suspects, again=again)
         _remember(found, suspects, clock())
     except TelnyxError as error:

@@ -234,10 +234,12 @@ def test_who_takes_the_lead_finishes_a_run_that_only_looks_again() -> None:
     assert looking.state == State.LOOKING_AGAIN
 
 
-@pytest.mark.parametrize(("state", "is_due"), [(State.FAILED, True), (State.RUNNING, True), (State.DONE, False)])
-def test_legs_are_looked_at_while_full_runs_do_not_succeed(state: str, is_due: bool) -> None:
-    run(state, secs_ago=3)
-    assert ("look" in reconcile.due(NOW)) == is_due
+@pytest.mark.parametrize("state", [State.RUNNING, State.DONE, State.FAILED])
+@pytest.mark.parametrize("kind", ReconcileRun.Kind)
+def test_which_legs_live_is_asked_every_five_seconds_whatever_else_goes_on(kind: str, state: str) -> None:
+    run(state, secs_ago=4, kind=kind)
+    assert ("legs" in reconcile.due(NOW)) == (kind != ReconcileRun.Kind.LEGS)
+    assert "legs" in reconcile.due(NOW + timedelta(seconds=1))
 
 
 def at(secs: float) -> Callable[[], datetime]:
@@ -282,6 +284,7 @@ def test_what_a_long_run_tells_is_received_when_it_is_told(telnyx: Simulator) ->
 
 def test_what_is_in_doubt_is_looked_at_at_once() -> None:
     run(State.DONE, secs_ago=1)
+    run(State.DONE, secs_ago=1, kind=ReconcileRun.Kind.LEGS)
     leg = CallLeg.objects.create(call_control_id="v3:a", direction="incoming")
     assert reconcile.due(NOW) == []
     mirror.suspect("v3:a", NOW)

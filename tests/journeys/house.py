@@ -73,6 +73,7 @@ class House:
             "webhooks.send": lambda ident: outbox.send(int(ident), self.client),
             "webhooks.probe": lambda ident: breaker.probe(self.client),
             "reconcile.full": lambda ident: reconcile.full(self.line, reason=ident, clock=lambda: self.now),
+            "reconcile.legs": lambda ident: reconcile.legs(self.line, clock=lambda: self.now),
             "reconcile.look": lambda ident: reconcile.look(self.line, clock=lambda: self.now),
         }
         key = base64.b64encode(bytes(self.simulator.key.verify_key)).decode("ascii")

@@ -406,7 +406,7 @@ class CallCenter(RuleBasedStateMachine):
         self.house.sweep(dies_at=dies_at, victim=victim)
 
     @precondition(lambda self: self.house.reconciles)
-    @rule(dies_at=st.none() | DEATHS, what=st.sampled_from(["full", "look"]))
+    @rule(dies_at=st.none() | DEATHS, what=st.sampled_from(["full", "legs", "look"]))
     def reconcile(self, dies_at: int | None, what: str) -> None:
         self.house.run((f"reconcile.{what}", ""), dies_at=dies_at)
 

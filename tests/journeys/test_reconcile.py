@@ -601,6 +601,36 @@ def test_while_telnyx_is_away_nobody_is_dialled_and_hang_ups_go_on(house: h.Hous
     house.check()
 
 
+def test_who_is_there_unknown_is_taken_in_before_anything_else_is_asked(
+    house: h.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Telnyx hangs up in 30 s whom nobody answers; what else is in doubt may take as long to be looked at."""
+    h.queue(max_wait_secs=600)
+    missing = house.ring()
+    house.advance(20)
+    house.reconciles = False
+    drop(house, leg=missing.leg.call_control_id)
+    house.hang_up(missing.leg)
+    mirror.suspect(missing.leg.call_control_id, house.now)
+    drop(house, event_type="call.initiated")
+    unknown = house.sim("POST", "calls", {"from": "+447700900222", "to": h.NUMBER})["call_control_id"]
+    house.advance(6)
+    asked_about: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(house.line, "leg", asked_about.append)
+        run = reconcile.legs(house.line, clock=lambda: house.now)
+    assert asked_about == []
+    run.refresh_from_db()
+    assert (run.kind, run.state, corrected()) == (ReconcileRun.Kind.LEGS, ReconcileRun.State.DONE, ["adopted"])
+    house.work()
+    assert Call.objects.filter(leg__call_control_id=unknown).exists()
+    again = Doubt.objects.get(subject=f"leg {missing.leg.call_control_id}")
+    assert again.not_before == house.now + reconcile.SECOND_LOOK
+    house.reconciles = True
+    house.until(lambda: is_over(missing), within=10)
+    house.check()
+
+
 # nothing is done that is not needed --------------------------------------------------------------------------
 
 
