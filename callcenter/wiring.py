@@ -56,7 +56,7 @@ COMMANDS: Mapping[str, Kind] = {
     "enqueue_caller": Kind(wanted.entry_is_open, calls.after_enqueue_caller),
     "resize_queue": Kind(wanted.always, calls.after_command),
     "say_goodbye": Kind(wanted.leg_lives, calls.after_command),
-    "hang_up": Kind(wanted.leg_is_up, calls.after_command),
+    "hang_up": Kind(wanted.leg_is_up, calls.after_hang_up),
     # an offer's way
     "dial_agent": Kind(_UNANSWERED, calls.after_dial_agent),
     "confirm_agent": Kind(_CONFIRMING, calls.after_command),

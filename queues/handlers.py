@@ -61,6 +61,13 @@ def after_command(command: Command, now: datetime) -> None:
         settle(command.call_id, now=now)
 
 
+def after_hang_up(command: Command, now: datetime) -> None:
+    """An agent's phone will be quiet in a moment, whether Telnyx tells it or not."""
+    agents_phone = Offer.objects.filter(leg__call_control_id=command.target, leg__hangup_at__isnull=True)
+    if command.state == Command.State.REJECTED or agents_phone.exists():
+        _settle(command, now)
+
+
 def after_enqueue_caller(command: Command, now: datetime) -> None:
     """Telnyx's own limits never take a caller out of our line."""
     if command.code == "90037":

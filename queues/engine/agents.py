@@ -5,6 +5,7 @@ condition makes every release happen exactly once.
 """
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -53,20 +54,41 @@ def busy(offer: Offer, *, now: datetime) -> bool:
     )
 
 
-def release(offer: Offer, queue: Queue, *, now: datetime, dropped: bool = False, dial_is_out: bool = False) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """What we know of an agent's phone after his offer. Nobody is on two calls.
+
+    ``dial_is_out``: of an offer without a leg, that it may get one yet. ``hung_up_at``: when Telnyx took our word.
+    """
+
+    dial_is_out: bool = False
+    hung_up_at: datetime | None = None
+
+    def quiet_at(self, offer: Offer) -> datetime | None:
+        """Until when he has no other call, since his phone is, or may be, up from this one. None: it is quiet."""
+        if offer.leg is None:
+            return self.guesses(offer)[0] if self.dial_is_out else None
+        return self.guesses(offer)[-1] if offer.leg.hangup_at is None else None
+
+    def guesses(self, offer: Offer) -> list[datetime]:
+        """As long as Telnyx has not taken our word, and then."""
+        assert offer.released_at is not None  # noqa: S101
+        given_up = offer.released_at + DIAL_CLEARS
+        if self.hung_up_at is None:
+            return [given_up]
+        return [given_up, min(given_up, max(offer.released_at, self.hung_up_at) + LINE_CLEARS)]
+
+
+def release(offer: Offer, queue: Queue, phone: Phone, *, now: datetime, dropped: bool = False) -> bool:
     """Give the agent back once his offer has ended, to where the way it ended puts him. True if this did it.
 
     ``dropped``: his device or network failed in the middle of the call, so it is given a rest too.
-    ``dial_is_out``: of an offer without a leg, that it may get one yet.
     """
     agent = Agent.objects.filter(pk=offer.agent_id, live_offer_id=offer.pk).first()
     if agent is None:
         return False
-    after: dict[str, Any] = _after(offer, agent, queue, now)
-    if dropped and offer.state == Offer.State.ENDED:
-        after |= {"ready_at": now + COOL_DOWN}
-    if quiet_at := _quiet_at(offer, dial_is_out=dial_is_out):
-        after["ready_at"] = max(quiet_at, after.get("ready_at", quiet_at))
+    offer.released_at = now
+    after = _after(offer, agent, queue, now) | {"ready_at": _ready_at(offer, phone.quiet_at(offer), dropped=dropped)}
     if agent.pending_state and after["state"] != State.WRAP_UP:
         after |= _pending(agent)
     return _move(agent, now, live_offer_id=None, **after)
@@ -87,17 +109,15 @@ def _after(offer: Offer, agent: Agent, queue: Queue, now: datetime) -> dict[str,
             return handled | {"state": State.AVAILABLE, "reason": "", "available_since": now}
         case _ if _was_taken_back(offer):
             return restored  # as if it had not been
-        case Offer.State.DECLINED | Offer.State.EXPIRED:
-            return restored | {"ready_at": now + COOL_DOWN}
         case Offer.State.TIMED_OUT:
             if agent.misses + 1 >= MISSES_ALLOWED:
                 return {"state": State.NOT_READY, "reason": "rona", "misses": agent.misses + 1}
-            return restored | {"ready_at": now + COOL_DOWN, "misses": agent.misses + 1}
+            return restored | {"misses": agent.misses + 1}
         case Offer.State.LEG_FAILED:
             if agent.device_failures + 1 >= DEVICE_FAILURES_ALLOWED:
                 return {"state": State.NOT_READY, "reason": "connection_lost", "device_failures": 0}
-            return restored | {"ready_at": now + COOL_DOWN, "device_failures": agent.device_failures + 1}
-    return restored | {"ready_at": now + COOL_DOWN}  # not dialled: his phone is not to blame, and Telnyx needs a pause
+            return restored | {"device_failures": agent.device_failures + 1}
+    return restored
 
 
 def _was_taken_back(offer: Offer) -> bool:
@@ -110,23 +130,22 @@ def _was_taken_back(offer: Offer) -> bool:
     return offer.state in (Offer.State.CALLER_LEFT, Offer.State.SUPERSEDED)
 
 
-def _quiet_at(offer: Offer, *, dial_is_out: bool) -> datetime | None:
-    """Nobody is on two calls: how long an agent has no other whose phone is, or may be, up from this one."""
-    if offer.ended_at is None:
-        return None
-    if offer.leg is None:
-        return offer.ended_at + DIAL_CLEARS if dial_is_out else None
-    return offer.ended_at + LINE_CLEARS if offer.leg.hangup_at is None else None
+def _ready_at(offer: Offer, quiet_at: datetime | None, *, dropped: bool) -> datetime | None:
+    """Before which nobody rings him: he cools down, or his phone is not known to be quiet."""
+    assert offer.released_at is not None  # noqa: S101
+    # Not dialled: his phone is not to blame, and Telnyx needs a pause.
+    rests = dropped if offer.state == Offer.State.ENDED else not _was_taken_back(offer)
+    return max((at for at in (offer.released_at + COOL_DOWN if rests else None, quiet_at) if at), default=None)
 
 
-def line_cleared(offer: Offer, *, dial_is_out: bool) -> bool:
-    """The phone is quiet, and its agent waits for nothing else. True if this told him so."""
-    if offer.ended_at is None or _quiet_at(offer, dial_is_out=dial_is_out) is not None:
+def line_cleared(offer: Offer, phone: Phone, *, now: datetime, dropped: bool = False) -> bool:
+    """Of an agent given back already: what has been heard of his phone since. True if he waits for nothing any more."""
+    if offer.released_at is None or offer.released_at + DIAL_CLEARS <= now:
         return False
-    told = [offer.ended_at + DIAL_CLEARS]
-    if offer.state == Offer.State.ENDED or _was_taken_back(offer):
-        told.append(offer.ended_at + LINE_CLEARS)
-    return Agent.objects.filter(pk=offer.agent_id, ready_at__in=told).update(ready_at=None) == 1
+    ready_at = _ready_at(offer, phone.quiet_at(offer), dropped=dropped)
+    told = {_ready_at(offer, guess, dropped=dropped) for guess in phone.guesses(offer)} - {ready_at}
+    waits = Agent.objects.filter(pk=offer.agent_id, ready_at__in=told)
+    return bool(told) and waits.update(ready_at=ready_at) == 1 and ready_at is None
 
 
 def wrapped_up(agent_id: uuid.UUID, *, now: datetime, due: bool = False) -> bool:
@@ -146,17 +165,18 @@ def move(agent: Agent, state: str, *, reason: str = "", now: datetime) -> bool:
     fields: dict[str, Any] = {"state": state, "reason": reason}
     if state == State.AVAILABLE:
         fields |= {"available_since": now, "misses": 0, "device_failures": 0}
-        if not may_ring_yet(Offer.objects.filter(agent=agent), kind="dial_agent", now=now).exists():
+        lately = Offer.objects.filter(agent=agent, released_at__gt=now - DIAL_CLEARS)
+        if not may_ring_yet(lately, kind="dial_agent").exists():
             fields |= {"ready_at": None}  # his word ends a cool-down; it does not make his phone quiet
     return _move(agent, now, **fields)
 
 
-def may_ring_yet(rows: QuerySet[Rung], *, kind: str, now: datetime) -> QuerySet[Rung]:
-    """Those that are over, and whose phone is up, or may be by a dial of ``kind`` of which nobody has told us."""
+def may_ring_yet(over: QuerySet[Rung], *, kind: str) -> QuerySet[Rung]:
+    """Of those that are over, whose phone is up, or may be by a dial of ``kind`` of which nobody has told us."""
     dial = Command.objects.filter(kind=kind, call_id=OuterRef("call_id"), subject_id=OuterRef("pk"))
     is_out = Exists(dial.exclude(state__in=[Command.State.NEW, Command.State.REJECTED, Command.State.CANCELLED]))
     is_up = Q(leg__isnull=False, leg__hangup_at__isnull=True)
-    return rows.filter(is_up | Q(is_out, leg__isnull=True), ended_at__gt=now - DIAL_CLEARS)
+    return over.filter(is_up | Q(is_out, leg__isnull=True))
 
 
 def _pending(agent: Agent) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Truth(Case):
             logger.error("an exited offer would live again offer=%s", offer.pk)
             return
         offer.state = verdict.state
-        offer.connected_at, offer.ended_at = verdict.connected_at, verdict.ended_at
+        offer.connected_at, offer.ended_at = verdict.connected_at, _not_before(offer.offered_at, verdict.ended_at)
         offer.end_reason, offer.won_at = verdict.end_reason, verdict.won_at
         if offer.state != was or offer.state == Offer.State.CONNECTED:
             offer.expires_at = self._deadline(offer)
@@ -106,11 +106,8 @@ class Truth(Case):
         if offer.rescinded_at is None:
             offer.rescinded_at, offer.rescind_reason = self.now, reason
             verdict = facts.offer_verdict(self._facts(offer))
-            offer.state, offer.ended_at, offer.end_reason = (
-                verdict.state,
-                verdict.ended_at,
-                verdict.end_reason,
-            )
+            offer.state, offer.end_reason = verdict.state, verdict.end_reason
+            offer.ended_at = _not_before(offer.offered_at, verdict.ended_at)
             offer.expires_at = None
             self._save(offer)
 
@@ -263,10 +260,19 @@ class Truth(Case):
                 agents.busy(offer, now=self.now)
             elif not offer.is_live:
                 dropped = offer.ended_at is not None and self._was_dropped(offer, offer.ended_at)
-                is_out = offer.leg is None and not self._withdraw_dial(offer)
-                released = agents.release(offer, offer.entry.queue, dropped=dropped, dial_is_out=is_out, now=self.now)
-                if released or (not dropped and agents.line_cleared(offer, dial_is_out=is_out)):
-                    nudge("queues.agent_freed", offer.agent_id)
+                phone = self._phone_of(offer)
+                if agents.release(offer, offer.entry.queue, phone, dropped=dropped, now=self.now):
+                    self._save(offer)
+                elif not agents.line_cleared(offer, phone, dropped=dropped, now=self.now):
+                    continue
+                nudge("queues.agent_freed", offer.agent_id)
+
+    def _phone_of(self, offer: Offer) -> agents.Phone:
+        if offer.leg is None:
+            return agents.Phone(dial_is_out=not self._withdraw_dial(offer))
+        token = offer.leg.call_control_id
+        told = [each.closed_at for each in self.ordered.values() if each.kind == "hang_up" and each.target == token]
+        return agents.Phone(hung_up_at=max((at for at in told if at is not None), default=None))
 
     def _withdraw_dial(self, offer: Offer) -> bool:
         """True if it rings nobody: refused, given up, or not begun to be sent and never sent now."""
@@ -279,5 +285,6 @@ class Truth(Case):
 
 
 def _not_before(beginning: datetime, end: datetime | None) -> datetime | None:
-    """A caller may have hung up, by Telnyx's word, before we have written down that he waits: he waited for nothing."""
+    """A caller may have hung up, by Telnyx's word, before we have written down that he waits, or whom he is offered to:
+    he waited for nothing."""
     return None if end is None else max(beginning, end)

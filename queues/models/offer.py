@@ -70,6 +70,9 @@ class Offer(models.Model):
     connected_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(max_length=60, blank=True, default="")
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="when its agent was given back; an end may have been told late"
+    )
 
     objects = OfferQuerySet.as_manager()
 

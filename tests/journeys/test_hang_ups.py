@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conferences.models import Conference, Participant, SupervisionSession
-from queues import supervision
+from queues import services, supervision
 from queues.models import Agent, Call, Offer, QueueEntry
 from tests.journeys import house as h
 from tests.journeys.mirror import agrees
@@ -178,3 +178,45 @@ def test_nobody_is_rung_while_his_phone_may_be_up_from_the_call_before(
         house.sim("DELETE", f"gates/{gate}")
     house.until(lambda: Offer.objects.count() == 2, within=10)
     assert (house.now - began).total_seconds() == pytest.approx(3 if is_told else 11, abs=1)
+
+
+def test_nobody_is_rung_before_his_phone_is_quiet_however_late_the_callers_end_is_told(house: h.House) -> None:
+    """By its instant the caller had gone before the agent was even offered to him."""
+    anna = h.agent("anna", h.queue(greeting_text="", wrap_up_secs=0), state=Agent.State.NOT_READY)
+    house.phone(anna.address, on_ring="no_answer")
+    first = house.ring()
+    house.until(lambda: Call.objects.filter(state=Call.State.QUEUED).exists())
+    gate = house.sim("POST", "gates", {"event_type": "call.hangup", "leg": first.leg.call_control_id})["id"]
+    house.hang_up(first.leg)
+    house.advance(15)
+    services.go_ready(anna.pk, now=house.now)
+    house.until(lambda: Offer.objects.filter(state=Offer.State.RINGING).exists())
+    offer = Offer.objects.select_related("leg").get()
+    assert offer.leg is not None
+    house.sim("POST", "gates", {"event_type": "call.hangup", "leg": offer.leg.call_control_id})
+    house.sim("DELETE", f"gates/{gate}")
+    house.advance(1)
+    offer.refresh_from_db()
+    assert (offer.state, offer.ended_at) == (Offer.State.CALLER_LEFT, offer.offered_at)
+    house.ring()
+    house.advance(8)
+    assert Offer.objects.count() == 1
+    house.until(lambda: Offer.objects.count() == 2, within=3)
+
+
+def test_nobody_is_rung_whose_phone_telnyx_cannot_hang_up(house: h.House) -> None:
+    """Half a minute at most: then the next caller has waited long enough for a phone of which nothing is heard."""
+    anna = h.agent("anna", h.queue(greeting_text="", wrap_up_secs=0))
+    house.phone(anna.address, on_ring="no_answer", after_secs=60)
+    first = house.ring()
+    house.until(lambda: Offer.objects.filter(state=Offer.State.RINGING).exists())
+    house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": "calls.hangup"}}})
+    house.hang_up(first.leg)
+    house.ring()
+    house.advance(13)
+    assert Offer.objects.count() == 1
+    house.sim("PUT", "faults", {})
+    house.until(lambda: Offer.objects.count() == 2, within=10)
+    [before, _] = Offer.objects.select_related("leg").order_by("offered_at")
+    assert before.leg is not None
+    assert before.leg.hangup_at is not None
