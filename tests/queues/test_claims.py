@@ -11,6 +11,7 @@ from django.utils import timezone
 from conferences import services as mirror
 from conferences.models import CallLeg
 from queues import engine, services
+from queues.engine.limits import RING_GRACE
 from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership, RoutingPass
 from tests.queues import scene
 from webhooks.models import Command
@@ -265,3 +266,23 @@ def test_a_worker_that_dies_has_moved_the_round_robin_as_far_as_it_made_offers(m
         engine.route(line.pk, now=timezone.now())
     line.refresh_from_db()
     assert (Offer.objects.count(), line.last_offered_position) == (2, 1)
+
+
+def test_an_offer_begins_after_the_one_before_it_though_its_pass_began_earlier() -> None:
+    """A pass waits for the call's lock while the offer ends that it then follows."""
+    line = scene.queue()
+    anna, now = scene.agent("anna", serves=line), timezone.now()
+    call = scene.waiting(line)
+    until = now + timedelta(seconds=0.5)
+    Offer.objects.create(
+        call=call,
+        entry=call.entries.get(),
+        agent=scene.agent("bert"),
+        state="timed_out",
+        offered_at=now,
+        ended_at=until,
+    )
+    assert engine.route(line.pk, now=now) == 1
+    offer = Offer.objects.get(agent=anna)
+    assert offer.offered_at == until
+    assert offer.expires_at == until + timedelta(seconds=line.ring_secs) + RING_GRACE
