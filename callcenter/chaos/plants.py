@@ -4,6 +4,7 @@
 start. Nothing is planted outside development, nor against any Telnyx but the simulator (``refusal``).
 """
 
+import inspect
 import queue
 import threading
 import time
@@ -69,7 +70,7 @@ def prepare_database(name: str) -> None:
 def _double_booking() -> None:
     """Agents are claimed by reading, then writing; ``prepare_database`` has dropped the indexes behind it."""
 
-    def reserve(agent_id: uuid.UUID, offer_id: uuid.UUID, *, now: datetime) -> bool:
+    def reserve(agent_id: uuid.UUID, offer_id: uuid.UUID, *, queue_id: uuid.UUID, now: datetime) -> bool:
         if not Agent.objects.available().filter(pk=agent_id).exists():
             return False
         time.sleep(A_MOMENT)
@@ -195,9 +196,13 @@ PLANTS: Mapping[str, Callable[[], None]] = {
 
 
 def _replace(where: Any, name: str, by: Any) -> None:
-    """Loud if there is nothing of that name any more: a plant that plants nothing proves nothing."""
+    """Loud if nothing of that name takes these words: a plant that plants nothing, or breaks all, proves nothing."""
     if not hasattr(where, name):
         raise ImproperlyConfigured(f"CHAOS_PLANT: {where.__name__}.{name} is no more; plant the fault elsewhere.")
+    here, there = (inspect.signature(each).parameters for each in (by, getattr(where, name)))
+    takes_all = any(word.kind is word.VAR_KEYWORD for word in here.values())
+    if here.keys() != there.keys() and not (takes_all and list(here)[:1] == list(there)[:1]):
+        raise ImproperlyConfigured(f"CHAOS_PLANT: {where.__name__}.{name} takes {', '.join(there)}; mend the plant.")
     setattr(where, name, by)
 
 

@@ -39,6 +39,7 @@ RECOVERY_SECS = 15.0
 LONGEST_GAP_SECS = 8.0
 BACKLOG = 8  # events and commands that are overdue, and that nobody has taken up
 BACK_TO_WORK_SECS = 5.0
+LEAST_ANSWERED = 1 / 10  # of all calls, else nothing was tried; a third is usual
 
 # True at any instant, whatever is down.
 ALWAYS = ("I1", "I2", "I6", "I9", "I11", "I12", "I13", "I15", "I16")
@@ -316,6 +317,8 @@ class Run:
         events = WebhookEvent.objects.filter(source=WebhookEvent.Source.TELNYX).values_list("event_id", flat=True)
         inbox, deliveries, commands = list(events), self._witness.deliveries, self._witness.commands
         yield table.equal("calls placed", self._profile.calls, len(placed))
+        answered = outcomes[Call.Outcome.ANSWERED]
+        yield table.at_least("answered by an agent", round(self._profile.calls * LEAST_ANSWERED), answered)
         yield table.figure("gone before anything told of them", str(len(gone_unseen)))
         yield table.figure("of whom a join was lost, and who spoke too shortly to be seen", str(len(met_unseen)))
         yield table.figure("outcomes", ", ".join(f"{outcomes[name]} {name}" for name in OUTCOMES if outcomes[name]))

@@ -27,6 +27,10 @@ def equal(what: str, wanted: int, found: int) -> Line:
     return Line(what=what, wanted=str(wanted), found=str(found), is_right=wanted == found)
 
 
+def at_least(what: str, wanted: int, found: int) -> Line:
+    return Line(what=what, wanted=f">= {wanted}", found=str(found), is_right=found >= wanted)
+
+
 def within(what: str, secs: float, found: float | None) -> Line:
     """``found`` None or infinite: it never was."""
     told = "never" if found is None or math.isinf(found) else f"{found:.1f} s" if secs >= 1 else f"{found:.2f} s"
