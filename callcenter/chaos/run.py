@@ -146,7 +146,7 @@ class Run:
         now = time.monotonic()
         if now < next_at or now > next_at + LONGEST_GAP_SECS:
             return now < next_at
-        if self._alive() >= self._profile.at_once:
+        if self._alive() >= self._profile.at_once or self._fleet.postgres.is_down:
             return True
         with self._database_may_be_away():
             at = timezone.now() - LEFT_TO_WORKERS
@@ -183,6 +183,9 @@ class Run:
         """One look at everything that goes on by itself."""
         began = time.monotonic()
         self._fleet.repair()
+        if self._fleet.postgres.is_down:  # each look at it would wait for two seconds, and so would its start
+            time.sleep(TICK_SECS)
+            return
         if began >= self._next_look:
             self._next_look = began + SEE_SECS
             self._witness.see()

@@ -101,6 +101,11 @@ class Postgres:
         command = [*self._as, str(self._bin / "postgres"), "-D", self._data, *options]
         self._child = self._processes.start(self.name, *command, last=True)
 
+    @property
+    def is_down(self) -> bool:
+        """By us; it starts again in a moment."""
+        return self._child is None
+
     def crash(self) -> None:
         """As ``pg_ctl stop -m immediate`` does: no checkpoint, every session cut."""
         self._end(signal.SIGQUIT)
