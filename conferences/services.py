@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
+from webhooks import prepared
 from webhooks.telnyx.events import parse_instant
 
 M = TypeVar("M", bound=Model)
@@ -31,13 +32,14 @@ def latest(rows: QuerySet[M], field: str, at: datetime, **beside: Any) -> bool:
 def note_leg(call_control_id: str, **known: str) -> CallLeg:
     """The leg of this id, created or with its blanks filled: ids, direction, numbers. Nothing is overwritten."""
     known = {field: text for field, text in known.items() if text}
-    leg, created = CallLeg.objects.get_or_create(call_control_id=call_control_id, defaults=known)
-    if not created:
-        blanks = {field: text for field, text in known.items() if not getattr(leg, field)}
-        if blanks:
-            CallLeg.objects.filter(pk=leg.pk).update(**blanks)
-            for field, text in blanks.items():
-                setattr(leg, field, text)
+    leg = CallLeg.objects.known(call_control_id)
+    if leg is None:
+        leg, _ = CallLeg.objects.get_or_create(call_control_id=call_control_id, defaults=known)
+    blanks = {field: text for field, text in known.items() if not getattr(leg, field)}
+    if blanks:
+        CallLeg.objects.filter(pk=leg.pk).update(**blanks)
+        for field, text in blanks.items():
+            setattr(leg, field, text)
     return leg
 
 
@@ -217,4 +219,9 @@ def live_conference(call_id: uuid.UUID, leg: CallLeg) -> Conference | None:
 
 def seats(call_id: uuid.UUID) -> list[Participant]:
     """Every participation there was in this call's conferences."""
-    return list(Participant.objects.filter(conference__call_id=call_id).select_related("conference", "leg"))
+    return _SEATS.all(call_id)
+
+
+_SEATS = prepared.Question(
+    lambda call_id: Participant.objects.filter(conference__call_id=call_id).select_related("conference", "leg")
+)

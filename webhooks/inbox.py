@@ -139,21 +139,26 @@ def apply(event_pk: int, *, now: datetime | None = None) -> bool:
 
 def _claim(event_pk: int) -> WebhookEvent | None:
     """Take the lease, on the database's clock; None if it is another's, done, or set aside for its many attempts."""
-    due = WebhookEvent.objects.filter(pk=event_pk, status=WebhookEvent.Status.NEW).filter(
-        Q(not_before__isnull=True) | Q(not_before__lte=Now())
-    )
-    event = due.first()
-    if event is None:
-        return None
-    free = due.filter(attempts=event.attempts)
-    if event.attempts >= MAX_ATTEMPTS:
-        if free.update(status=WebhookEvent.Status.DEAD, error="no attempt lived to tell what went wrong"):
-            meters.lease_expired_total.inc("event")
-        return None
-    if not free.update(attempts=F("attempts") + 1, not_before=from_now(LEASE)):
-        return None
-    event.attempts += 1
-    return event
+    event = _LEASED.first(event_pk)
+    if event is None or event.attempts <= MAX_ATTEMPTS:
+        return event
+    none_lived = {"attempts": MAX_ATTEMPTS, "error": "no attempt lived to tell what went wrong"}
+    if _held(event).update(status=WebhookEvent.Status.DEAD, **none_lived):
+        meters.lease_expired_total.inc("event")
+    return None
+
+
+def _free(event_pk: int) -> QuerySet[WebhookEvent]:
+    """The event, if nobody has applied it and nobody is at it."""
+    waits = Q(not_before__isnull=True) | Q(not_before__lte=Now())
+    return WebhookEvent.objects.filter(waits, pk=event_pk, status=WebhookEvent.Status.NEW)
+
+
+def _leased() -> Mapping[str, Any]:
+    return {"attempts": F("attempts") + 1, "not_before": from_now(LEASE)}
+
+
+_LEASED = prepared.Change(_free, _leased)
 
 
 def _held(event: WebhookEvent) -> QuerySet[WebhookEvent]:

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from webhooks import breaker, dispatch, inbox, meters
+from webhooks import breaker, dispatch, inbox, meters, prepared
 from webhooks.clock import from_now
 from webhooks.models import Command
 from webhooks.nudge import nudge
@@ -110,24 +110,20 @@ def issue(
     keywords. (kind, dedupe_key) is what makes an intent one: repeat it at will.
     """
     assert kind in _kinds, f"{kind} is not in callcenter.wiring"  # noqa: S101
-    if Command.objects.filter(kind=kind, dedupe_key=str(dedupe_key)).exists():
-        return None
-    try:
-        with transaction.atomic():
-            command = Command.objects.create(
-                kind=kind,
-                operation=operation,
-                dedupe_key=str(dedupe_key),
-                target=target,
-                arguments=dict(arguments or {}),
-                ordering_key=ordering_key or target,
-                priority=priority,
-                call_id=call_id,
-                subject_id=subject_id,
-                actor_id=actor_id,
-                created_at=now,
-            )
-    except IntegrityError:
+    command = Command(
+        kind=kind,
+        operation=operation,
+        dedupe_key=str(dedupe_key),
+        target=target,
+        arguments=dict(arguments or {}),
+        ordering_key=ordering_key or target,
+        priority=priority,
+        call_id=call_id,
+        subject_id=subject_id,
+        actor_id=actor_id,
+        created_at=now,
+    )
+    if not prepared.insert(command):
         return None
     if priority == Command.Priority.HANG_UP:
         cancel(Q(ordering_key=command.ordering_key), now=now, but=command)
@@ -185,7 +181,7 @@ def _send_one(sequence: int, client: TelnyxClient, now: Callable[[], datetime]) 
         outcome = _advance(command, client, began=began)
     if not _record(command, outcome, now()):
         return None
-    close(command.pk, now=now())
+    close(command, now=now())
     return _next_of(command.ordering_key)
 
 
@@ -282,33 +278,33 @@ def _claim(sequence: int) -> Command | None:
     What went out before and may not go again is unknown from here on, whether its sender was left without an answer
     or died.
     """
-    claimed = (
-        _sendable()
-        .filter(pk=sequence)
-        .update(
-            state=models.Case(
-                models.When(state=Command.State.NEW, then=models.Value(Command.State.SENT)),
-                models.When(_not_again(), then=models.Value(Command.State.UNKNOWN)),
-                default=F("state"),
-            ),
-            lease_until=from_now(LEASE),
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-            lost_leases=F("lost_leases") + models.Case(models.When(lease_until__isnull=False, then=1), default=0),
-            first_sent_at=Coalesce(F("first_sent_at"), Now()),
-            error=models.Case(
-                models.When(lease_until__isnull=False, then=models.Value(NEVER_CAME_BACK)),
-                default=F("error"),
-                output_field=models.TextField(),
-            ),
-        )
-    )
-    if not claimed:
-        return None
-    command = Command.objects.get(pk=sequence)
-    if command.error == NEVER_CAME_BACK:
+    command = _LEASED.first(sequence)
+    if command is not None and command.error == NEVER_CAME_BACK:
         meters.lease_expired_total.inc("command")
     return command
+
+
+def _leased() -> Mapping[str, Any]:
+    return {
+        "state": models.Case(
+            models.When(state=Command.State.NEW, then=models.Value(Command.State.SENT)),
+            models.When(_not_again(), then=models.Value(Command.State.UNKNOWN)),
+            default=F("state"),
+        ),
+        "lease_until": from_now(LEASE),
+        "fence": F("fence") + 1,
+        "attempts": F("attempts") + 1,
+        "lost_leases": F("lost_leases") + models.Case(models.When(lease_until__isnull=False, then=1), default=0),
+        "first_sent_at": Coalesce(F("first_sent_at"), Now()),
+        "error": models.Case(
+            models.When(lease_until__isnull=False, then=models.Value(NEVER_CAME_BACK)),
+            default=F("error"),
+            output_field=models.TextField(),
+        ),
+    }
+
+
+_LEASED = prepared.Change(lambda sequence: _sendable().filter(pk=sequence), _leased)
 
 
 def _until_next_dial(command: Command) -> float:
@@ -406,36 +402,40 @@ def _claimed_at(command: Command) -> datetime:
 
 
 def _next_of(ordering_key: str) -> int | None:
-    if not ordering_key:
-        return None
-    return (
+    following = _FOLLOWING.first(ordering_key) if ordering_key else None
+    return following.pk if following else None
+
+
+_FOLLOWING = prepared.Question(
+    lambda ordering_key: (
         Command.objects.filter(ordering_key=ordering_key, state=Command.State.NEW)
         .order_by("priority", "sequence")
-        .values_list("sequence", flat=True)
-        .first()
+        .only("pk")[:1]
     )
+)
 
 
 # close -------------------------------------------------------------------------------------------------------
 
 
-def close(sequence: int, *, now: datetime) -> bool:
-    """Apply an outcome with its effects, once. True if this call applied it."""
+def close(closing: Command, *, now: datetime) -> bool:
+    """Apply an outcome with its effects, once. True if this call applied it. ``closing`` is the command as anybody
+    saw it."""
+    unapplied = Command.objects.filter(pk=closing.pk, applied_at__isnull=True)
     try:
         with transaction.atomic():
-            command = Command.objects.get(pk=sequence)
-            if command.call_id is not None:
-                inbox.lock_call(command.call_id)
-                command.refresh_from_db()
-            if command.closed_at is None or command.applied_at is not None:
+            if closing.call_id is not None:
+                inbox.lock_call(closing.call_id)
+            command = _OUTCOME.first(closing.pk)
+            if command is None or command.closed_at is None:
                 return False
             _kinds[command.kind].closed(command, now)
             if command.state == Command.State.REJECTED and command.code in _CAST_DOUBT and command.leg:
                 _suspect(command.leg, now)
-            return bool(Command.objects.filter(pk=sequence, applied_at__isnull=True).update(applied_at=now))
+            return bool(unapplied.update(applied_at=now))
     except Exception as error:
-        logger.exception("outcome not applied sequence=%s", sequence)
-        Command.objects.filter(pk=sequence, applied_at__isnull=True).update(
+        logger.exception("outcome not applied sequence=%s", closing.pk)
+        unapplied.update(
             error=f"{type(error).__name__}: {error}"[:2000],
             not_before=Coalesce(F("not_before"), from_now(timedelta(seconds=CLOSE_AGAIN_SECS))),
         )
@@ -449,12 +449,16 @@ def close_again(sequence: int, *, now: datetime) -> bool:
     applies them do so seldom. It is never given up, for nobody else knows of it (I10, ``outbox_unapplied``).
     """
     left = Command.objects.filter(pk=sequence, closed_at__isnull=False, applied_at__isnull=True)
-    tries = left.values_list("closed_again", flat=True).first()
-    if tries is None:
+    command = left.first()
+    if command is None:
         return False
+    tries = command.closed_again
     pause = timedelta(seconds=min(CLOSE_AGAIN_SECS * 2 ** min(tries, 10), LONGEST_CLOSE_AGAIN_SECS))
     ours = left.filter(closed_again=tries).update(closed_again=tries + 1, not_before=from_now(pause))
-    return bool(ours) and close(sequence, now=now)
+    return bool(ours) and close(command, now=now)
+
+
+_OUTCOME = prepared.Question(lambda sequence: Command.objects.filter(pk=sequence, applied_at__isnull=True))
 
 
 # look --------------------------------------------------------------------------------------------------------

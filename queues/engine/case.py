@@ -13,8 +13,22 @@ from queues.engine.limits import ASK_AGAIN_AFTER
 from queues.models import Call, Offer, QueueEntry
 from webhooks import outbox
 from webhooks.models import Command
+from webhooks.prepared import Question
 
-_LOOKED_AT = ("kind", "dedupe_key", "target", "state", "status", "code", "closed_at")
+_ENTRIES = Question(lambda call_id: QueueEntry.objects.filter(call=call_id).select_related("queue").order_by("number"))
+_OFFERS = Question(
+    lambda call_id: (
+        Offer.objects.filter(call=call_id).select_related("agent", "leg", "entry__queue").order_by("offered_at", "id")
+    )
+)
+_SESSIONS = Question(
+    lambda call_id: SupervisionSession.objects.filter(call_id=call_id).select_related("leg").order_by("requested_at")
+)
+_COMMANDS = Question(
+    lambda call_id: Command.objects.filter(call_id=call_id).only(
+        "kind", "dedupe_key", "target", "state", "status", "code", "closed_at"
+    )
+)
 _MAY_HAPPEN_TWICE = frozenset(
     {
         "answer_caller",
@@ -37,16 +51,11 @@ class Case:
         self.call = call
         self.now = now
         self.leg = call.leg
-        self.entries = list(call.entries.select_related("queue").order_by("number"))
-        self.offers = list(call.offers.select_related("agent", "leg", "entry__queue").order_by("offered_at", "id"))
+        self.entries = _ENTRIES.all(call.pk)
+        self.offers = _OFFERS.all(call.pk)
         self.seats = mirror.seats(call.pk)
-        self.sessions = list(
-            SupervisionSession.objects.filter(call_id=call.pk).select_related("leg").order_by("requested_at")
-        )
-        self.ordered = {
-            (command.kind, command.dedupe_key): command
-            for command in Command.objects.filter(call_id=call.pk).only(*_LOOKED_AT)
-        }
+        self.sessions = _SESSIONS.all(call.pk)
+        self.ordered = {(command.kind, command.dedupe_key): command for command in _COMMANDS.all(call.pk)}
         rows: list[Call | QueueEntry | Offer] = [call, *self.entries, *self.offers]
         self.before = {row.pk: _values(row) for row in rows}
 

@@ -23,7 +23,7 @@ from webhooks import journal
 
 def settle(call_id: uuid.UUID, *, now: datetime) -> None:
     """Lock one call, derive its states, issue what is missing, set its next deadline."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # in an event's transaction, it fails with the event
         call = Call.objects.locked(call_id)
         if call is not None:
             Settlement(call, now).run()

@@ -134,8 +134,9 @@ class Story:
         """One item, with its repeat."""
         kind, what = item
         if kind == "outcome":
-            outbox.close(what, now=self.began)
-            outbox.close(what, now=self.began)
+            command = Command.objects.get(pk=what)
+            outbox.close(command, now=self.began)
+            outbox.close(command, now=self.began)
             return
         for _ in range(2):
             inbox.store(what, received_at=self.began)

@@ -23,7 +23,7 @@ from queues.services import Calls
 from tests.callcenter import furniture
 from tests.webhooks.counts import grows
 from tests.webhooks.sender import event, post
-from webhooks import inbox
+from webhooks import inbox, prepared
 from webhooks.clock import from_now
 from webhooks.models import WebhookEvent
 
@@ -391,6 +391,7 @@ def test_whoever_comes_while_another_is_still_at_it_finds_it_done(
 
     handled(slow)
     monkeypatch.setattr(inbox, "LEASE", timedelta())
+    monkeypatch.setattr(inbox, "_LEASED", prepared.Change(inbox._free, inbox._leased))
     pk = stored()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(on_its_own, lambda: inbox.apply(pk))
@@ -452,7 +453,7 @@ def test_a_database_that_is_away_counts_as_no_attempt(
     def away(*_: object, **__: object) -> None:
         raise Error("the database is away")
 
-    monkeypatch.setattr("django.db.models.query.QuerySet.update", away)
+    monkeypatch.setattr(prepared, "cursor", away)
     with pytest.raises(Error):
         inbox.apply(pk)
     monkeypatch.undo()

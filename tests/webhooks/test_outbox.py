@@ -131,7 +131,7 @@ def test_a_hang_up_overtakes_and_withdraws_the_rest(line: Line) -> None:
     assert line.send(last).state == State.ACCEPTED
     assert not line.rig.leg(leg)["is_alive"]
     assert outbox.unapplied() == [waiting]
-    outbox.close(waiting, now=timezone.now())
+    outbox.close(row(waiting), now=timezone.now())
     assert [command.pk for command in line.closed] == [last, waiting]
     line.faults()
     age(held, 5)
@@ -621,8 +621,8 @@ def test_killed_between_the_record_and_its_effects_no_outcome_is_lost(
     assert (row(sequence).applied_at, line.closed) == (None, [])
     assert due() == []
     assert outbox.unapplied() == [sequence]
-    assert outbox.close(sequence, now=timezone.now())
-    assert not outbox.close(sequence, now=timezone.now())
+    assert outbox.close(row(sequence), now=timezone.now())
+    assert not outbox.close(row(sequence), now=timezone.now())
     assert [command.pk for command in line.closed] == [sequence]
     assert outbox.unapplied() == []
 
@@ -680,7 +680,7 @@ def test_effects_that_fail_are_tried_again_later(line: Line, caplog: pytest.LogC
     assert outbox.unapplied() == []
     age(sequence, 5)
     assert outbox.unapplied() == [sequence]
-    assert outbox.close(sequence, now=timezone.now())
+    assert outbox.close(row(sequence), now=timezone.now())
     assert len(line.closed) == 1
 
 
