@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from conferences import supervision as mechanics
 from conferences.models import CallLeg, Conference, Participant, Role, SupervisionSession
@@ -212,7 +212,7 @@ def _free_phone(user: User, *, now: datetime) -> SupervisorPhone:
         raise QueueError(
             "on_another_call", f"You are on the call of {other.from_number} already; stop there first, or hang up."
         )
-    over = his.filter(Q(leg__isnull=False) | Q(ended_at__gt=now - agents.DIAL_CLEARS))
+    over = his.filter(ended_at__gt=now - agents.DIAL_CLEARS)
     if agents.may_ring_yet(over, kind="dial_supervisor").exists():
         raise QueueError("phone_busy", "Your phone is still busy with the call before; try again in a few seconds.")
     return phone

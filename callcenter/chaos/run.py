@@ -24,8 +24,10 @@ from callcenter.demo.summary import OUTCOMES, find_wrongs
 from callcenter.invariants import INVARIANTS, violations
 from callcenter.sweep import LEFT_TO_WORKERS
 from conferences.models import CallLeg, Role
-from queues.models import Call, Offer
-from webhooks import inbox, outbox
+from queues.engine.gather import Start
+from queues.engine.route import decide
+from queues.models import Agent, Call, Offer
+from webhooks import breaker, dispatch, inbox, outbox
 from webhooks.models import Command, WebhookEvent
 
 TICK_SECS = 0.2
@@ -82,6 +84,7 @@ class Run:
         self._violations: dict[str, None] = {}
         self._revived = Revived()
         self._lasting = Lasting(RECOVERY_SECS)
+        self._stranded = Lasting(RECOVERY_SECS)
         self._struck: Counter[str] = Counter()
         self._excused: set[str] = set()
         self._came_back_at: datetime | None = None
@@ -244,6 +247,9 @@ class Run:
             nobody_attends = at < max(self._fleet.down_until, self._back_by - RECOVERY_SECS)
             waits = [] if nobody_attends else violations(now, of=ATTENDED)
             self._note([*at_once, *self._lasting.of(waits, at), *self._revived.look()])
+            if len(which) > len(SAMPLED):
+                passed_over = [] if nobody_attends else _passed_over(now)
+                self._note(self._stranded.of(passed_over, at))
 
     def _note(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -268,6 +274,7 @@ class Run:
             and not WebhookEvent.objects.filter(status=WebhookEvent.Status.NEW).exists()
             and not self._outbox()
             and not Offer.objects.live().exists()
+            and not Agent.objects.filter(state__in=[Agent.State.RESERVED, Agent.State.BUSY]).exists()
             and not CallLeg.objects.live().exists()
             and not Call.objects.filter(ended_at__isnull=True).exists()
             and not self._differences()
@@ -384,6 +391,14 @@ class Run:
         yield table.within("all of them known after the start", ADOPT_SECS, found.secs(ADOPT_SECS))
         yield table.none_of("dials before all were known", found.early(map(datetime.fromisoformat, dials)))
         yield table.within("mirror equal after the start", SETTLE_SECS, self._equal_after)
+
+
+def _passed_over(now: datetime) -> list[str]:
+    """Whom a pass would offer to somebody free now, and none has."""
+    if breaker.is_open() or not dispatch.is_open():
+        return []
+    _, result = decide(Start(), now=now)
+    return [f"stay {each.call_id} waits though somebody is free who may take it" for each in result.assignments]
 
 
 class Lasting:

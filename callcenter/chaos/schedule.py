@@ -82,6 +82,7 @@ PROFILES: Mapping[str, Profile] = {
             kills={WORKER: 3, WEB: 1, REDIS: 1},
             delay_secs=5.0,
             reorder_secs=2.0,
+            at_once=48,
             patience_secs=15.0,
             talk_secs=(1.0, 5.0),
             stays_secs=12.0,

@@ -19,6 +19,7 @@ STRANGER = "mallory"
 TIMEOUT_SECS = 5.0
 LISTENING = ("monitor", "whisper", "barge")
 ENOUGH = 0.15  # of the rounds in which both listen, they stop instead of taking over
+ELSEWHERE = 0.1  # of the looks at which somebody listens
 
 
 def furnish(password: str) -> None:
@@ -89,8 +90,10 @@ class Supervisors:
         listening = list(SupervisionSession.objects.exclude(state=SupervisionSession.State.ENDED))
         if not listening:
             return (self._rng.choice([*calls.values()]), self._each(LISTENING)) if calls else None
-        # One call at a time: they have one phone each.
-        conference = calls.get(listening[0].call_id)
+        # One call at a time: they have one phone each, and are told so if they try another.
+        conference = calls.pop(listening[0].call_id, None)
+        if calls and self._rng.random() < ELSEWHERE:
+            return self._rng.choice([*calls.values()]), self._each(LISTENING)
         waits_for_more = any(session.state != SupervisionSession.State.ACTIVE for session in listening)
         if conference is None or waits_for_more or any(session.took_over_at for session in listening):
             return None

@@ -30,6 +30,7 @@ from queues.models import Call, Offer
 from webhooks import dispatch
 from webhooks.models import WebhookEvent
 from webhooks.telnyx.errors import TelnyxError
+from webhooks.telnyx.records import ActiveCall
 
 logger = logging.getLogger(__name__)
 
@@ -270,12 +271,14 @@ class Round:
     """One look at Telnyx beside our rows. ``missed`` are subjects for a second look, ``looked_at`` those settled,
     ``put_off`` those to be asked about again, and when. ``settle`` is given each finding as soon as it is made;
     ``gets_on`` is called before each question. One that does not look closely leaves every second look to another.
+    ``strays`` were found to be none of ours a moment ago: each question about them is one the less for a caller.
     """
 
     snapshot: Snapshot
     settle: Callable[[Finding], object] = lambda finding: None
     gets_on: Callable[[], object] = lambda: None
     looks_closely: bool = True
+    strays: Collection[str] = ()
     findings: list[Finding] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
@@ -292,8 +295,8 @@ class Round:
             lost, token = orphan(active), active.call_control_id
             if lost is not None:
                 self._weigh(subject_of("orphan", token), doubts, partial(_found, lost))
-            elif self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, snapshot))):
-                self.looked_at.add(subject_of("leg", token))  # its log has just been read
+            elif subject_of("stray", token) not in self.strays and CallLeg.objects.known(token) is None:
+                self._take_in(line, active)
         for subject, find in comparison.differences():
             self._try(subject, find)
         missing = {absent.subject: absent for absent in comparison.absent()}
@@ -311,8 +314,17 @@ class Round:
                 subject = subject_of("leg", token)
                 if self._try(subject, partial(_one, partial(examine, line, leg, snapshot))):
                     self.looked_at.add(subject)
-        covered = {subject for subject in doubts if snapshot.is_whole or subject.startswith("leg ")} | set(again)
+        before = {subject for subject, at in doubts.items() if at < snapshot.started_at}
+        covered = {subject for subject in before if snapshot.is_whole or subject.startswith("leg ")} | set(again)
         self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
+
+    def _take_in(self, line: Line, active: ActiveCall) -> None:
+        """Unless somebody has meanwhile. What turns out to be none of ours is a stray."""
+        token, found = active.call_control_id, len(self.findings)
+        if self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, self.snapshot))):
+            self.looked_at.add(subject_of("leg", token))  # its log has just been read
+            if any(not finding.remedies for finding in self.findings[found:]):
+                self.looked_at.add(subject_of("stray", token))
 
     def _weigh(
         self, subject: str, doubts: Mapping[str, datetime], explain: Callable[[datetime], Finding | None]
@@ -392,7 +404,9 @@ def _carry_out(
             say(finding)
 
     try:
-        found = Round(snapshot(), settle, partial(_renew, run, clock), looks_closely)
+        strays = Doubt.objects.filter(subject__startswith=subject_of("stray", ""), looked_at__gt=clock() - EVERY)
+        known = [] if run.kind == Kind.FULL else list(strays.values_list("subject", flat=True))
+        found = Round(snapshot(), settle, partial(_renew, run, clock), looks_closely, known)
         found.go(line, doubts=_doubts(), suspects=suspects, again=again)
         _remember(found, suspects, clock())
     except TelnyxError as error:
@@ -468,4 +482,7 @@ def _forget(now: datetime) -> None:
     over = ReconcileRun.objects.exclude(state__in=[State.REQUESTED, *ReconcileRun.GOING_ON])
     over.filter(state=State.DONE, created_at__lt=now - CLEAN_RUNS_KEPT, corrections__isnull=True).delete()
     over.filter(created_at__lt=now - RUNS_KEPT).delete()
+    left = ReconcileRun.objects.filter(state__in=ReconcileRun.GOING_ON, created_at__lt=now - LEFT_LOOKING)
+    of_the_dead = left.exclude(kind=Kind.FULL).exclude(renewed_at__gt=now - LEFT_LOOKING)
+    of_the_dead.update(state=State.FAILED, ended_at=now, error="nobody has ended it")
     Doubt.objects.filter(missed_at__isnull=True, looked_at__lt=now - 2 * SILENCE).delete()

@@ -1,19 +1,19 @@
 from typing import Any
 
 from django.db import migrations, models
-from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 
 def end_the_earlier_ones(apps: Any, schema_editor: Any) -> None:
-    """A supervisor who is on several calls stays on the newest; the reconciler hangs the other legs up."""
+    """A supervisor who is on several calls stays on the one he has taken over, whose caller has nobody else, or on
+    the newest; the reconciler hangs the other legs up."""
     live = apps.get_model('conferences', 'SupervisionSession').objects.exclude(state='ended')
-    newer = live.filter(
-        Q(requested_at__gt=OuterRef('requested_at')) | Q(requested_at=OuterRef('requested_at'), pk__gt=OuterRef('pk')),
-        supervisor=OuterRef('supervisor'),
-    )
-    earlier = list(live.filter(Exists(newer)).values_list('pk', flat=True))
-    live.filter(pk__in=earlier).update(state='ended', ended_at=Now(), end_reason='on_another_call')
+    ranked = sorted(live, key=lambda one: (one.took_over_at is not None, one.requested_at, one.pk), reverse=True)
+    kept: dict[Any, Any] = {}
+    for one in ranked:
+        kept.setdefault(one.supervisor_id, one.pk)
+    ended = {'state': 'ended', 'ended_at': Now(), 'end_reason': 'on_another_call', 'expires_at': None}
+    live.exclude(pk__in=kept.values()).update(**ended)
 
 
 class Migration(migrations.Migration):

@@ -189,16 +189,16 @@ def _claim_and_dial(
     queue, agent = entry.queue, Agent.objects.filter(pk=agent_id).first()
     if agent is None:
         raise _AgentTaken
-    # This pass may have begun before the offer that it follows had ended, and then waited for the call's lock.
-    before = entry.offers.aggregate(ended_at=Max("ended_at"))["ended_at"]
-    offered_at = max(now, before) if before else now
-    rings_until = offered_at + timedelta(seconds=queue.ring_secs) + RING_GRACE
+    # This pass may have begun before an offer had ended that this one follows, and then waited for the call's lock.
+    now = max(now, agent.state_since or now)
+    before = entry.offers.aggregate(ended_at=Max("ended_at"))["ended_at"]  # Telnyx's word, of a clock of its own
+    rings_until = now + timedelta(seconds=queue.ring_secs) + RING_GRACE
     offer = Offer(
         call=call,
         entry=entry,
         agent=agent,
         exclusive=exclusive,
-        offered_at=offered_at,
+        offered_at=max(now, before or now),
         expires_at=rings_until,
         agent_available_since=agent.available_since,
         confirms=agent.must_confirm,

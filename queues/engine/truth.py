@@ -270,8 +270,13 @@ class Truth(Case):
     def _phone_of(self, offer: Offer) -> agents.Phone:
         if offer.leg is None:
             return agents.Phone(dial_is_out=not self._withdraw_dial(offer))
-        token = offer.leg.call_control_id
-        told = [each.closed_at for each in self.ordered.values() if each.kind == "hang_up" and each.target == token]
+        told = [
+            each.closed_at
+            for each in self.ordered.values()
+            if each.kind == "hang_up"
+            and each.target == offer.leg.call_control_id
+            and each.state == Command.State.ACCEPTED
+        ]
         return agents.Phone(hung_up_at=max((at for at in told if at is not None), default=None))
 
     def _withdraw_dial(self, offer: Offer) -> bool:

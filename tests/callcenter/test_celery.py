@@ -13,6 +13,7 @@ from callcenter.celery import app, fixup
 @pytest.mark.django_db(transaction=True)
 def test_a_task_leaves_its_connections_in_the_pool_for_the_next() -> None:
     """Celery's own ends the pool of a worker's child after each task."""
+    assert [type(each) for each in app._fixups] == [type(fixup(app))]
     child: Any = fixup(app).worker_fixup
     child.worker = SimpleNamespace(pool_cls="prefork")
     task = SimpleNamespace(request=SimpleNamespace(is_eager=False))

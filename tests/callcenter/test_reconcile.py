@@ -242,6 +242,23 @@ def test_which_legs_live_is_asked_every_five_seconds_whatever_else_goes_on(kind:
     assert "legs" in reconcile.due(NOW + timedelta(seconds=1))
 
 
+def test_a_look_that_nobody_has_ended_is_ended_by_the_next_comparison_of_everything() -> None:
+    left, others = run(State.RUNNING, secs_ago=130, kind=ReconcileRun.Kind.LEGS), run(State.RUNNING, secs_ago=10)
+    lately = run(State.LOOKING_AGAIN, secs_ago=100, kind=ReconcileRun.Kind.LOOK)
+    with answering(NOTHING) as line:
+        reconcile.full(line, clock=lambda: NOW)
+    states = [ReconcileRun.objects.get(pk=each.pk).state for each in (left, others, lately)]
+    assert states == [State.FAILED, State.FAILED, State.LOOKING_AGAIN]
+
+
+def test_what_was_missed_after_a_list_was_made_is_not_settled_by_it() -> None:
+    for subject, secs in (("leg v3:before", -3), ("leg v3:after", 1)):
+        Doubt.objects.create(subject=subject, missed_at=NOW + timedelta(seconds=secs))
+    with answering(NOTHING) as line:
+        reconcile.legs(line, clock=lambda: NOW)
+    assert list(Doubt.objects.filter(missed_at__isnull=False).values_list("subject", flat=True)) == ["leg v3:after"]
+
+
 def at(secs: float) -> Callable[[], datetime]:
     """A clock that stands still."""
     return lambda: NOW + timedelta(seconds=secs)

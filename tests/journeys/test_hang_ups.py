@@ -220,3 +220,20 @@ def test_nobody_is_rung_whose_phone_telnyx_cannot_hang_up(house: h.House) -> Non
     [before, _] = Offer.objects.select_related("leg").order_by("offered_at")
     assert before.leg is not None
     assert before.leg.hangup_at is not None
+
+
+def test_a_phone_of_whose_end_nothing_is_ever_heard_rings_again_after_half_a_minute(house: h.House) -> None:
+    anna = h.agent("anna", h.queue(greeting_text="", wrap_up_secs=0))
+    house.phone(anna.address, on_ring="no_answer")
+    first = house.ring()
+    house.until(lambda: Offer.objects.filter(state=Offer.State.RINGING).exists())
+    rung = Offer.objects.select_related("leg").get().leg
+    assert rung is not None
+    house.sim("POST", "gates", {"event_type": "call.hangup", "leg": rung.call_control_id})
+    house.sim("PUT", "faults", {"api_5xx": {"share": 1.0, "match": {"operation": "calls.hangup"}}})
+    house.hang_up(first.leg)
+    house.until(lambda: Offer.objects.filter(released_at__isnull=False).exists(), within=3)
+    house.ring()
+    began = house.now
+    house.until(lambda: Offer.objects.count() == 2, within=35)
+    assert (house.now - began).total_seconds() == pytest.approx(30, abs=2)

@@ -518,6 +518,22 @@ def test_a_leg_of_somebody_else_is_left_alone(house: h.House) -> None:
     assert (corrected(), Call.objects.count()) == ([], 0)
 
 
+def test_who_is_none_of_ours_is_asked_about_seldom(house: h.House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which legs live is looked at every five seconds, and a caller's place in line is not to wait for strangers."""
+    h.queue()
+    house.phone("sip:stranger@agents.example.com", on_ring="no_answer")
+    drop(house)
+    stranger(house, timeout_secs=300)
+    house.reconciles = False
+    asked: list[str] = []
+    ask = house.line.story
+    monkeypatch.setattr(house.line, "story", lambda call_leg_id: asked.append(call_leg_id) or ask(call_leg_id))
+    for _ in range(8):
+        reconcile.legs(house.line, clock=lambda: house.now)
+        house.advance(5)
+    assert len(asked) == 2  # half a minute
+
+
 def test_a_stranger_is_removed_from_a_conference_of_ours(house: h.House) -> None:
     support = h.queue()
     h.agent("anna", support)

@@ -915,6 +915,23 @@ def test_a_supervisor_is_on_one_call_at_a_time(stage: Stage) -> None:
     stage.end()
 
 
+def test_a_supervisors_phone_of_whose_end_nothing_is_ever_heard_rings_again_after_half_a_minute(stage: Stage) -> None:
+    other = second_call(stage)
+    stage.ask("monitor")
+    stage.house.advance(3)
+    leg = SupervisionSession.objects.get().leg
+    assert leg is not None
+    gate = stage.house.sim("POST", "gates", {"event_type": "call.hangup", "leg": leg.call_control_id})["id"]
+    supervision.stop_supervising(stage.call.pk, stage.request())
+    stage.house.advance(28)
+    assert refusal(stage, other).code == "phone_busy"
+    stage.house.advance(3)
+    supervision.supervise(other.pk, "monitor", stage.request())
+    stage.house.sim("DELETE", f"gates/{gate}")
+    stage.house.hang_up(other.leg)
+    stage.end()
+
+
 def test_a_supervisors_phone_that_a_lost_dial_may_ring_is_let_be(stage: Stage) -> None:
     """For as long as an agent's: its sending is given up after 20 s, and the leg has 10 s to be told of and hung up."""
     other = second_call(stage)

@@ -11,10 +11,11 @@ from django.utils import timezone
 from conferences import services as mirror
 from conferences.models import CallLeg
 from queues import engine, services
+from queues.engine.agents import DIAL_CLEARS, LINE_CLEARS
 from queues.engine.limits import RING_GRACE
 from queues.models import Agent, Call, Offer, Queue, QueueEntry, QueueMembership, RoutingPass
 from tests.queues import scene
-from webhooks.models import Command
+from webhooks.models import Command, JournalEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -285,4 +286,35 @@ def test_an_offer_begins_after_the_one_before_it_though_its_pass_began_earlier()
     assert engine.route(line.pk, now=now) == 1
     offer = Offer.objects.get(agent=anna)
     assert offer.offered_at == until
-    assert offer.expires_at == until + timedelta(seconds=line.ring_secs) + RING_GRACE
+    # The end is Telnyx's word: no clock of its puts our deadline off.
+    assert offer.expires_at == now + timedelta(seconds=line.ring_secs) + RING_GRACE
+
+
+def test_an_offer_begins_after_its_agent_was_given_back_though_its_pass_began_earlier() -> None:
+    line, now = scene.queue(), timezone.now()
+    given_back = now + timedelta(seconds=0.5)
+    anna = scene.agent("anna", serves=line, state_since=given_back)
+    call = scene.waiting(line)
+    assert engine.route(line.pk, now=now) == 1
+    offer = Offer.objects.get(agent=anna)
+    assert offer.offered_at == given_back
+    assert offer.expires_at == given_back + timedelta(seconds=line.ring_secs) + RING_GRACE
+    anna.refresh_from_db()
+    assert anna.state_since == given_back
+    assert JournalEntry.objects.get(call_id=call.pk, kind="offered").at == given_back
+
+
+@pytest.mark.parametrize("state", [Command.State.ACCEPTED, Command.State.REJECTED])
+def test_only_a_hang_up_that_telnyx_has_accepted_shortens_the_time_a_phone_is_let_be(state: str) -> None:
+    call = scene.talking(scene.queue(wrap_up_secs=0))
+    offer, now = call.offers.get(), timezone.now()
+    mirror.leg_fact(call.leg, "hangup_at", now, hangup_cause="normal_clearing", hangup_source="caller")
+    engine.settle(call.pk, now=now)
+    assert Agent.objects.get().ready_at == now + DIAL_CLEARS
+    closed_at = now + timedelta(seconds=1)
+    assert offer.leg is not None
+    ordered = Command.objects.filter(kind="hang_up", target=offer.leg.call_control_id)
+    assert ordered.update(state=state, code="lost" if state == Command.State.REJECTED else "", closed_at=closed_at) == 1
+    engine.settle(call.pk, now=closed_at)
+    quiet = closed_at + LINE_CLEARS if state == Command.State.ACCEPTED else now + DIAL_CLEARS
+    assert Agent.objects.get().ready_at == quiet
