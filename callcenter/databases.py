@@ -44,8 +44,7 @@ POSTGRES = {
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         # psycopg's default timeout of 30 s would hang every web thread while the database is down. The pool opens what
-        # is used at once, most by a sweeper: 8 hands, 3 that compare us with Telnyx, its tick and its heartbeat
-        # (callcenter.sweep).
+        # is used at once, most by a sweeper: 8 hands, 3 that compare us with Telnyx, and its tick (callcenter.sweep).
         "pool": {"min_size": 1, "max_size": 14, "timeout": 2, "connection_class": Connection},
         "connect_timeout": 3,
         # A server whose machine vanishes says nothing: without these a statement under way waits for about 15 minutes

@@ -107,9 +107,10 @@ def board(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     assert isinstance(user, User)  # noqa: S101  admin_view lets nobody else in
     seen = wallboard.board(timezone.now(), zone=ZoneInfo(settings.TIME_ZONE_BUSINESS))
+    his = controls.call_he_is_on(user)
     return {
         "board": seen,
-        "conversations": [(each, controls.of_conversation(user, each)) for each in seen.conversations],
+        "conversations": [(each, controls.of_conversation(user, each, he_is_on=his)) for each in seen.conversations],
         "agents": [(row, controls.of_agent(user, row.agent)) for row in seen.agents],
         "here": reverse("admin:live"),
         "token": uuid.uuid4,  # called anew for each form

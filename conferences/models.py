@@ -147,7 +147,7 @@ class Conference(models.Model):
     class Meta:
         ordering = ("-created_at",)
         indexes = [
-            # Asked every 10 s by a comparison with Telnyx; those that have ended only grow.
+            # Asked by every comparison with Telnyx; those that have ended only grow.
             models.Index(fields=["conference_id"], condition=Q(ended_at__isnull=True), name="conference_live"),
         ]
 

@@ -51,11 +51,18 @@ class Controls:
     may_prioritise: bool
 
 
-def of_conversation(user: User, conversation: Conversation) -> Controls:
+def call_he_is_on(user: User) -> uuid.UUID | None:
+    """The one whose conversation this user listens to, or is just being rung for."""
+    live = SupervisionSession.objects.filter(supervisor=user).exclude(state=SupervisionSession.State.ENDED)
+    return live.values_list("call_id", flat=True).first()
+
+
+def of_conversation(user: User, conversation: Conversation, *, he_is_on: uuid.UUID | None) -> Controls:
+    """``he_is_on``: ``call_he_is_on``, asked once for a page."""
     may_control = permissions.may_control(user) and not conversation.call.is_over
     controls = may_control and conversation.conference is not None
     return Controls(
-        listening=tuple(_listening(user, conversation)),
+        listening=() if he_is_on not in (None, conversation.call.pk) else tuple(_listening(user, conversation)),
         talk=tuple(_talk(conversation)) if controls else (),
         seats=tuple(
             SeatControls(

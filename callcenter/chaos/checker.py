@@ -9,7 +9,7 @@ from typing import Any
 from callcenter.chaos.witness import Deliveries
 
 Command = Mapping[str, Any]
-# By when a look at Telnyx has found what no event told: there is one every 10 s, and a kill may hold it up for 15 s.
+# By when a look at Telnyx has found what no event told: there is one every 5 s, and a kill may hold it up for 15 s.
 FOUND_SECS = 25.0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -111,13 +112,14 @@ class CallAdmin(ReadOnlyAdmin):
 def now_of(call: Call, request: HttpRequest) -> dict[str, Any]:
     """State, conversation with its buttons, and the story so far."""
     now = timezone.now()
-    conversation = wallboard.conversation(call, now)
+    conversation, user = wallboard.conversation(call, now), request.user
+    assert isinstance(user, User)  # noqa: S101  admin_view lets nobody else in
     return {
         "call": call,
         "now": now,
         "conversation": conversation,
         "standing": None if call.is_over else services.standing(call, now=now),
-        "controls": controls.of_conversation(request.user, conversation),  # type: ignore[arg-type]
+        "controls": controls.of_conversation(user, conversation, he_is_on=controls.call_he_is_on(user)),
         "story": list(story.tell(JournalEntry.objects.filter(call_id=call.pk).order_by("number"))),
         "here": reverse("admin:queues_call_change", args=[call.pk]),
         "token": uuid.uuid4,  # called anew for each form

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from conferences.models import Participant, Role, SupervisionSession
@@ -132,6 +133,26 @@ def test_a_call_that_is_watched_stays_on_the_board_while_it_waits_again() -> Non
     assert talk.call == call
 
 
+def offered_to(user: User, call: Call) -> controls.Controls:
+    conversation = wallboard.conversation(call, timezone.now())
+    return controls.of_conversation(user, conversation, he_is_on=controls.call_he_is_on(user))
+
+
+def test_who_listens_to_one_call_is_offered_no_other() -> None:
+    """His phone is on one at a time; a click on a second would be refused."""
+    line = scene.queue()
+    call, other = scene.talking(line, name="one"), scene.talking(line, name="two")
+    sue = clients.user("conferences.monitor_conference")
+    assert [button.verb for button in offered_to(sue, other).listening] == ["monitor"]
+    session = SupervisionSession.objects.create(
+        call_id=call.pk, supervisor=sue, role="monitor", requested_at=timezone.now()
+    )
+    assert [button.verb for button in offered_to(sue, call).listening] == ["stop"]
+    assert offered_to(sue, other).listening == ()
+    SupervisionSession.objects.filter(pk=session.pk).update(state=SupervisionSession.State.ENDED)
+    assert [button.verb for button in offered_to(sue, other).listening] == ["monitor"]
+
+
 def test_who_took_a_call_over_only_hangs_up() -> None:
     call, sue = scene.talking(scene.queue()), clients.user("conferences.monitor_conference")
     SupervisionSession.objects.create(
@@ -142,7 +163,7 @@ def test_who_took_a_call_over_only_hangs_up() -> None:
         requested_at=timezone.now(),
         took_over_at=timezone.now(),
     )
-    offered = controls.of_conversation(sue, wallboard.conversation(call, timezone.now()))
+    offered = offered_to(sue, call)
     assert [(button.verb, button.label) for button in offered.listening] == [("stop", "Hang up")]
     assert offered.talk == ()
     assert not offered.may_speak
@@ -152,5 +173,5 @@ def test_a_call_that_is_over_offers_nothing() -> None:
     call = scene.talking(scene.queue())
     call.ended_at = timezone.now()
     root = clients.user(is_superuser=True)
-    offered = controls.of_conversation(root, wallboard.conversation(call, timezone.now()))
+    offered = offered_to(root, call)
     assert (offered.listening, offered.talk, offered.may_speak) == ((), (), False)
