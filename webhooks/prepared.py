@@ -56,7 +56,7 @@ class Question(Generic[M]):
     def _written(self, stand_in: Ident) -> "_Plan[M]":
         compiler = self._write(stand_in).query.get_compiler(DEFAULT_DB_ALIAS)
         sql, words = compiler.as_sql()
-        return _Plan(sql, _marked(words, stand_in), _Shape(compiler))
+        return _Plan(*_with_a_place(sql, words, stand_in), _Shape(compiler))
 
 
 class Change(Question[M]):
@@ -76,7 +76,7 @@ class Change(Question[M]):
         compiler = rows.model._base_manager.all().query.get_compiler(DEFAULT_DB_ALIAS)
         compiler.as_sql()
         every = _columns(rows.model._meta.concrete_fields)
-        return _Plan(f"{sql} RETURNING {every}", _marked(words, stand_in), _Shape(compiler))
+        return _Plan(*_with_a_place(f"{sql} RETURNING {every}", words, stand_in), _Shape(compiler))
 
 
 def insert(row: models.Model) -> bool:
@@ -129,10 +129,20 @@ def _word(ident: Any) -> Any:
     return _UUID.get_db_prep_value(ident, connection) if isinstance(ident, uuid.UUID) else ident
 
 
-def _marked(words: Sequence[Any], stand_in: Any) -> tuple[Any, ...]:
-    marked = tuple(_ASKED if word == _word(stand_in) else word for word in words)
+def _with_a_place(sql: str, words: Sequence[Any], stand_in: Any) -> tuple[str, tuple[Any, ...]]:
+    """The statement, and the words that go with it, ``_ASKED`` among them.
+
+    On Postgres the id is the only one: what is the same each time stands in the statement itself, as a plan that is
+    made once and does not know it can use no partial index.
+    """
+    asked = _word(stand_in)
+    marked = tuple(_ASKED if word == asked else word for word in words)
     assert _ASKED in marked, "the query does not ask for the id"  # noqa: S101
-    return marked
+    if connection.vendor != "postgresql":
+        return sql, marked
+    postgres: Any = connection.ops
+    written, place = postgres.compose_sql(sql, words), postgres.compose_sql("%s", [asked])
+    return written.replace("%", "%%").replace(place, "%s"), (_ASKED,) * marked.count(_ASKED)
 
 
 class _Shape(Generic[M]):
