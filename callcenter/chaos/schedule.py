@@ -94,6 +94,7 @@ PROFILES: Mapping[str, Profile] = {
             kills={WORKER: 10, WEB: 5, REDIS: 1, FLUSH: 1, POSTGRES: 1},
             delay_secs=30.0,
             at_once=64,
+            patience_secs=30.0,
             talk_secs=(1.0, 6.0),
         ),
         Profile(
@@ -103,6 +104,7 @@ PROFILES: Mapping[str, Profile] = {
             kills={WORKER: 20, WEB: 10, SWEEP: 5, REDIS: 4, FLUSH: 1, POSTGRES: 3, FREEZE: 2, FREEZE_LEADER: 2},
             delay_secs=90.0,
             at_once=64,
+            patience_secs=30.0,
             talk_secs=(1.0, 6.0),
         ),
         Profile(
