@@ -1,7 +1,8 @@
 """What differs between Postgres and SQLite in the settings: the vendor-switched place.
 
 Both run the same code. Connection options differ; statements, leases and constraints are ORM, but for the inbox's
-insert and the questions of a routing pass (queues.engine.sql).
+insert, a journal line's, and the questions of a routing pass (queues.engine.sql); a few are written by the ORM once for
+a process (webhooks.prepared).
 And what is said to people, and counted, when the database cannot be used.
 """
 
@@ -53,9 +54,9 @@ POSTGRES = {
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
-        # Django's own cursor prepares nothing. A routing decision's statements are planned once for a connection, at
-        # their first use (queues.engine.sql): half of what they cost was their planning. Left to itself, Postgres plans
-        # some of them each time, for the words that go with them.
+        # Django's own cursor prepares nothing. What a routing decision and a call's handling ask is planned once for a
+        # connection, at its first use (webhooks.prepared): half of what a decision's statements cost was their
+        # planning. Left to itself, Postgres plans some of them each time, for the words that go with them.
         "prepare_threshold": 0,
         # A statement, a lock or a forgotten transaction may not hold up the call path for longer than this. Compiling
         # a statement (jit) takes longer than any of ours runs: 17 ms of a routing decision's 28, measured.

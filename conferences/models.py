@@ -13,8 +13,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from webhooks import prepared
-
 
 class Role(models.TextChoices):
     CUSTOMER = "customer", "customer"
@@ -35,10 +33,6 @@ class SupervisorRole(models.TextChoices):
 class CallLegQuerySet(models.QuerySet["CallLeg"]):
     def live(self) -> Self:
         return self.filter(hangup_at__isnull=True)
-
-    def known(self, call_control_id: str) -> "CallLeg | None":
-        """The leg of this id of Telnyx's, if we have heard of it."""
-        return _KNOWN.first(call_control_id)
 
 
 class CallLeg(models.Model):
@@ -108,9 +102,6 @@ class CallLeg(models.Model):
     @property
     def is_held_by_phone(self) -> bool:
         return bool(self.held_at and not (self.unheld_at and self.unheld_at >= self.held_at))
-
-
-_KNOWN = prepared.Question(lambda call_control_id: CallLeg.objects.filter(call_control_id=call_control_id))
 
 
 class Conference(models.Model):

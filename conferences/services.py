@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 
 from conferences.models import CallLeg, Conference, Participant, Recording, Role
-from webhooks import prepared
+from webhooks.prepared import Select
 from webhooks.telnyx.events import parse_instant
 
 M = TypeVar("M", bound=Model)
@@ -29,10 +29,18 @@ def latest(rows: QuerySet[M], field: str, at: datetime, **beside: Any) -> bool:
 # legs --------------------------------------------------------------------------------------------------------
 
 
+def known_leg(call_control_id: str) -> CallLeg | None:
+    """The leg of this id of Telnyx's, if we have heard of it."""
+    return _KNOWN.first(call_control_id)
+
+
+_KNOWN = Select(lambda call_control_id: CallLeg.objects.filter(call_control_id=call_control_id))
+
+
 def note_leg(call_control_id: str, **known: str) -> CallLeg:
     """The leg of this id, created or with its blanks filled: ids, direction, numbers. Nothing is overwritten."""
     known = {field: text for field, text in known.items() if text}
-    leg = CallLeg.objects.known(call_control_id)
+    leg = known_leg(call_control_id)
     if leg is None:
         leg, _ = CallLeg.objects.get_or_create(call_control_id=call_control_id, defaults=known)
     blanks = {field: text for field, text in known.items() if not getattr(leg, field)}
@@ -222,6 +230,6 @@ def seats(call_id: uuid.UUID) -> list[Participant]:
     return _SEATS.all(call_id)
 
 
-_SEATS = prepared.Question(
+_SEATS = Select(
     lambda call_id: Participant.objects.filter(conference__call_id=call_id).select_related("conference", "leg")
 )

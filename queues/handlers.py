@@ -30,7 +30,7 @@ def on_call_initiated(event: WebhookEvent, now: datetime) -> None:
 
 
 def on_leg_changed(event: WebhookEvent, now: datetime) -> None:
-    leg = CallLeg.objects.known(event.call_control_id)
+    leg = mirror.known_leg(event.call_control_id)
     assert leg is not None  # noqa: S101  the mirror has just noted it
     if leg.call_id is None:
         services.recognise(leg, event.payload.get("client_state") or "")

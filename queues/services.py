@@ -37,7 +37,7 @@ class Calls:
 
     def find(self, event: WebhookEvent) -> uuid.UUID | None:
         if event.call_control_id:
-            leg = CallLeg.objects.known(event.call_control_id)
+            leg = mirror.known_leg(event.call_control_id)
             if leg is not None and leg.call_id is not None:
                 return leg.call_id
         if event.conference_id:

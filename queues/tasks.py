@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from celery import shared_task
+from django.db import transaction
 from django.utils import timezone
 
 from queues import engine
@@ -20,4 +21,5 @@ def agent_freed(agent_id: str) -> None:
 
 @shared_task(name="queues.settle", acks_late=True, reject_on_worker_lost=True, ignore_result=True)
 def settle(call_id: str) -> None:
-    engine.settle(UUID(call_id), now=timezone.now())
+    with transaction.atomic():
+        engine.settle(UUID(call_id), now=timezone.now())

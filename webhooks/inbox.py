@@ -158,7 +158,7 @@ def _leased() -> Mapping[str, Any]:
     return {"attempts": F("attempts") + 1, "not_before": from_now(LEASE)}
 
 
-_LEASED = prepared.Change(_free, _leased)
+_LEASED = prepared.Update(_free, _leased)
 
 
 def _held(event: WebhookEvent) -> QuerySet[WebhookEvent]:

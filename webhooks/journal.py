@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
-NEXT = (
+# One statement that numbers what it writes.
+ADD_LINE = (
     f"INSERT INTO {JournalEntry._meta.db_table} (call_id, at, kind, facts, number)"  # noqa: S608
     " SELECT %s, %s, %s, %s, coalesce(max(number), 0) + 1"
     f" FROM {JournalEntry._meta.db_table} WHERE call_id = %s"
@@ -27,7 +28,7 @@ def note(call_id: uuid.UUID, kind: str, *, at: datetime, **facts: Any) -> None:
     line = {"call_id": call_id, "at": at, "kind": kind, "facts": facts}
     words = [fields.get_field(name).get_db_prep_save(said, connection) for name, said in line.items()]
     with prepared.cursor() as cursor:
-        cursor.execute(NEXT, [*words, words[0]])
+        cursor.execute(ADD_LINE, [*words, words[0]])
 
 
 def audit(

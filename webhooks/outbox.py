@@ -123,7 +123,7 @@ def issue(
         actor_id=actor_id,
         created_at=now,
     )
-    if not prepared.insert(command):
+    if not prepared.insert(command, one_per=("kind", "dedupe_key")):
         return None
     if priority == Command.Priority.HANG_UP:
         cancel(Q(ordering_key=command.ordering_key), now=now, but=command)
@@ -304,7 +304,7 @@ def _leased() -> Mapping[str, Any]:
     }
 
 
-_LEASED = prepared.Change(lambda sequence: _sendable().filter(pk=sequence), _leased)
+_LEASED = prepared.Update(lambda sequence: _sendable().filter(pk=sequence), _leased)
 
 
 def _until_next_dial(command: Command) -> float:
@@ -406,7 +406,7 @@ def _next_of(ordering_key: str) -> int | None:
     return following.pk if following else None
 
 
-_FOLLOWING = prepared.Question(
+_FOLLOWING = prepared.Select(
     lambda ordering_key: (
         Command.objects.filter(ordering_key=ordering_key, state=Command.State.NEW)
         .order_by("priority", "sequence")
@@ -458,7 +458,7 @@ def close_again(sequence: int, *, now: datetime) -> bool:
     return bool(ours) and close(command, now=now)
 
 
-_OUTCOME = prepared.Question(lambda sequence: Command.objects.filter(pk=sequence, applied_at__isnull=True))
+_OUTCOME = prepared.Select(lambda sequence: Command.objects.filter(pk=sequence, applied_at__isnull=True))
 
 
 # look --------------------------------------------------------------------------------------------------------

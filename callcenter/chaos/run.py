@@ -203,7 +203,8 @@ class Run:
             self._crowd.leave(self._witness.truth.ended)
         if began >= self._next_sample:
             self._next_sample = began + SAMPLE_SECS
-            self._sample(self._to_sample())
+            self._samples += 1
+            self._sample(at_length=self._samples % 10 == 0)
         time.sleep(max(0.0, TICK_SECS - (time.monotonic() - began)))
 
     def _until(self, true: Callable[[], bool], secs: float) -> float | None:
@@ -235,21 +236,17 @@ class Run:
         """Nothing of ours is down, or has just come back."""
         return time.monotonic() > self._fleet.down_until + RECOVERY_SECS
 
-    def _to_sample(self) -> tuple[str, ...]:
-        self._samples += 1
-        return SAMPLED if self._samples % 10 else (*ALWAYS, *ATTENDED)
-
-    def _sample(self, which: Collection[str]) -> None:
+    def _sample(self, *, at_length: bool) -> None:
         """Those in ``ATTENDED`` count once they have lasted, the others at once."""
+        which = (*ALWAYS, *ATTENDED) if at_length else SAMPLED
         with self._database_may_be_away():
             now, at = timezone.now(), time.monotonic()
             at_once = violations(now, of=[name for name in which if name not in ATTENDED])
             nobody_attends = at < max(self._fleet.down_until, self._back_by - RECOVERY_SECS)
             waits = [] if nobody_attends else violations(now, of=ATTENDED)
             self._note([*at_once, *self._lasting.of(waits, at), *self._revived.look()])
-            if len(which) > len(SAMPLED):
-                passed_over = [] if nobody_attends else _passed_over(now)
-                self._note(self._stranded.of(passed_over, at))
+            if at_length:
+                self._note(self._stranded.of([] if nobody_attends else passed_over(now), at))
 
     def _note(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -393,7 +390,7 @@ class Run:
         yield table.within("mirror equal after the start", SETTLE_SECS, self._equal_after)
 
 
-def _passed_over(now: datetime) -> list[str]:
+def passed_over(now: datetime) -> list[str]:
     """Whom a pass would offer to somebody free now, and none has."""
     if breaker.is_open() or not dispatch.is_open():
         return []

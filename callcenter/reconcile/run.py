@@ -15,6 +15,7 @@ from functools import partial
 
 from django.db import Error, transaction
 from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from callcenter.models import Doubt, ReconcileRun
 from callcenter.reconcile import ask
@@ -23,6 +24,7 @@ from callcenter.reconcile.compare import Comparison
 from callcenter.reconcile.explain import adopt, confirm, examine, orphan, readmit
 from callcenter.reconcile.findings import Finding, Undecided, subject_of
 from callcenter.reconcile.mend import mend
+from conferences import services as mirror
 from conferences.models import CallLeg, Conference, Participant, SupervisionSession
 from queues import services
 from queues.engine.limits import RING_GRACE
@@ -295,7 +297,7 @@ class Round:
             lost, token = orphan(active), active.call_control_id
             if lost is not None:
                 self._weigh(subject_of("orphan", token), doubts, partial(_found, lost))
-            elif subject_of("stray", token) not in self.strays and CallLeg.objects.known(token) is None:
+            elif subject_of("stray", token) not in self.strays and mirror.known_leg(token) is None:
                 self._take_in(line, active)
         for subject, find in comparison.differences():
             self._try(subject, find)
@@ -319,11 +321,11 @@ class Round:
         self.looked_at |= ((covered - self.missed) | suspects.subjects) - self.put_off.keys()
 
     def _take_in(self, line: Line, active: ActiveCall) -> None:
-        """Unless somebody has meanwhile. What turns out to be none of ours is a stray."""
+        """What turns out to be none of ours is a stray. Of whom nothing tells yet what he is may be a caller."""
         token, found = active.call_control_id, len(self.findings)
         if self._try(subject_of("unknown", token), partial(_one, partial(adopt, line, active, self.snapshot))):
             self.looked_at.add(subject_of("leg", token))  # its log has just been read
-            if any(not finding.remedies for finding in self.findings[found:]):
+            if any(finding.kind == "foreign_leg" for finding in self.findings[found:]):
                 self.looked_at.add(subject_of("stray", token))
 
     def _weigh(
@@ -406,7 +408,8 @@ def _carry_out(
     try:
         strays = Doubt.objects.filter(subject__startswith=subject_of("stray", ""), looked_at__gt=clock() - EVERY)
         known = [] if run.kind == Kind.FULL else list(strays.values_list("subject", flat=True))
-        found = Round(snapshot(), settle, partial(_renew, run, clock), looks_closely, known)
+        gets_on = partial(_renew, run, clock)
+        found = Round(snapshot(), settle=settle, gets_on=gets_on, looks_closely=looks_closely, strays=known)
         found.go(line, doubts=_doubts(), suspects=suspects, again=again)
         _remember(found, suspects, clock())
     except TelnyxError as error:
@@ -484,5 +487,6 @@ def _forget(now: datetime) -> None:
     over.filter(created_at__lt=now - RUNS_KEPT).delete()
     left = ReconcileRun.objects.filter(state__in=ReconcileRun.GOING_ON, created_at__lt=now - LEFT_LOOKING)
     of_the_dead = left.exclude(kind=Kind.FULL).exclude(renewed_at__gt=now - LEFT_LOOKING)
-    of_the_dead.update(state=State.FAILED, ended_at=now, error="nobody has ended it")
+    last_heard_of = Coalesce(F("renewed_at"), F("created_at"))
+    of_the_dead.update(state=State.FAILED, ended_at=last_heard_of, error="nobody has ended it")
     Doubt.objects.filter(missed_at__isnull=True, looked_at__lt=now - 2 * SILENCE).delete()

@@ -13,18 +13,18 @@ from queues.engine.limits import ASK_AGAIN_AFTER
 from queues.models import Call, Offer, QueueEntry
 from webhooks import outbox
 from webhooks.models import Command
-from webhooks.prepared import Question
+from webhooks.prepared import Select
 
-_ENTRIES = Question(lambda call_id: QueueEntry.objects.filter(call=call_id).select_related("queue").order_by("number"))
-_OFFERS = Question(
+_ENTRIES = Select(lambda call_id: QueueEntry.objects.filter(call=call_id).select_related("queue").order_by("number"))
+_OFFERS = Select(
     lambda call_id: (
         Offer.objects.filter(call=call_id).select_related("agent", "leg", "entry__queue").order_by("offered_at", "id")
     )
 )
-_SESSIONS = Question(
+_SESSIONS = Select(
     lambda call_id: SupervisionSession.objects.filter(call_id=call_id).select_related("leg").order_by("requested_at")
 )
-_COMMANDS = Question(
+_COMMANDS = Select(
     lambda call_id: Command.objects.filter(call_id=call_id).only(
         "kind", "dedupe_key", "target", "state", "status", "code", "closed_at"
     )

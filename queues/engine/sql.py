@@ -6,14 +6,12 @@ between them or of such rows with newlines between them; none of our values hold
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from queues.models import Queue
 from webhooks import prepared
 
 
@@ -70,7 +68,7 @@ def asked(*questions: Question) -> list[list[str]]:
     answers: list[list[str]] = [[] for _ in questions]
     statement = _statement(connection.vendor, tuple((each.select, each.variants) for each in questions))
     with prepared.cursor() as cursor:
-        cursor.execute(statement, [_word(word) for each in questions for word in each.words])
+        cursor.execute(statement, [prepared.word(word) for each in questions for word in each.words])
         for number, row in cursor.fetchall():
             answers[number].append(row)
     return answers
@@ -84,17 +82,6 @@ def _statement(vendor: str, selects: Sequence[tuple[Callable[..., str], tuple[in
         for number, (select, variants) in enumerate(selects)
     )
     return "\nUNION ALL\n".join(parts)
-
-
-def _word(value: Any) -> Any:
-    """As this database takes it."""
-    if connection.vendor == "sqlite":
-        match value:
-            case UUID():
-                return Queue._meta.pk.get_db_prep_value(value, connection)
-            case datetime():
-                return connection.ops.adapt_datetimefield_value(value)
-    return value
 
 
 def places(count: int) -> str:

@@ -14,6 +14,7 @@ from queues.models import Offer, Queue, QueueEntry
 from webhooks import journal, outbox
 from webhooks.models import Command
 from webhooks.nudge import nudge
+from webhooks.telnyx.errors import CallEnded
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +276,7 @@ class Truth(Case):
             for each in self.ordered.values()
             if each.kind == "hang_up"
             and each.target == offer.leg.call_control_id
-            and each.state == Command.State.ACCEPTED
+            and (each.state == Command.State.ACCEPTED or each.code in CallEnded.codes)
         ]
         return agents.Phone(hung_up_at=max((at for at in told if at is not None), default=None))
 

@@ -9,10 +9,10 @@ from django.db.models.functions import Cast, Concat
 
 from conferences.models import CallLeg
 from queues.models.queue import Queue
-from webhooks import prepared
+from webhooks.prepared import Select
 
 
-class CallQuerySet(models.QuerySet["Call"]):
+class CallManager(models.Manager["Call"]):
     def lock(self, call_id: uuid.UUID) -> None:
         """Until the end of the transaction; on SQLite the transaction is the lock."""
         assert connection.in_atomic_block  # noqa: S101  else it would be let go at once
@@ -79,7 +79,7 @@ class Call(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     next_deadline = models.DateTimeField(null=True, blank=True)
 
-    objects = CallQuerySet.as_manager()
+    objects = CallManager()
 
     class Meta:
         ordering = ("-arrived_at",)
@@ -97,8 +97,8 @@ class Call(models.Model):
         return self.ended_at is not None
 
 
-_LOCK = prepared.Question(lambda call_id: Call.objects.select_for_update().order_by().filter(pk=call_id).only("pk"))
-_READ = prepared.Question(lambda call_id: Call.objects.select_related("leg", "queue").filter(pk=call_id))
+_LOCK = Select(lambda call_id: Call.objects.select_for_update().order_by().filter(pk=call_id).only("pk"))
+_READ = Select(lambda call_id: Call.objects.select_related("leg", "queue").filter(pk=call_id))
 
 
 class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):

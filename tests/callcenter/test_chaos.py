@@ -22,13 +22,14 @@ from pytest_django.live_server_helper import LiveServer
 
 from callcenter.chaos import checker, crowd, evidence, mirror, plants, recovery, schedule, supervisors, table
 from callcenter.chaos.fleet import LastWords, is_celerys_end
-from callcenter.chaos.run import Lasting, Revived
+from callcenter.chaos.run import Lasting, Revived, passed_over
 from callcenter.chaos.schedule import PROFILES, Strike, strikes
 from callcenter.chaos.stores import Missing, find_postgres, find_redis, run_as
 from callcenter.chaos.supervisors import Supervisors
 from callcenter.chaos.witness import Deliveries, Hangups, Witness
 from callcenter.demo import house
 from conferences.models import CallLeg, SupervisionSession
+from queues import engine
 from queues.engine import agents
 from queues.models import Offer, Queue, QueueEntry
 from tests.conftest import ROOT
@@ -445,6 +446,17 @@ def test_the_indexes_are_taken_away_for_double_bookings_alone() -> None:
     assert Offer.objects.live().filter(agent=anna).count() == 2
     assert Queue.objects.count() == 1
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+@pytest.mark.django_db
+def test_whom_a_pass_would_offer_is_passed_over_until_it_is_made() -> None:
+    line = scene.queue()
+    entry = scene.waiting(line).entries.get()
+    assert passed_over(timezone.now()) == []
+    scene.agent(serves=line)
+    assert passed_over(timezone.now()) == [f"stay {entry.pk} waits though somebody is free who may take it"]
+    engine.route(line.pk, now=timezone.now())
+    assert passed_over(timezone.now()) == []
 
 
 def test_what_nobody_has_seen_to_counts_once_it_has_lasted() -> None:

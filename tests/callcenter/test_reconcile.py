@@ -249,6 +249,9 @@ def test_a_look_that_nobody_has_ended_is_ended_by_the_next_comparison_of_everyth
         reconcile.full(line, clock=lambda: NOW)
     states = [ReconcileRun.objects.get(pk=each.pk).state for each in (left, others, lately)]
     assert states == [State.FAILED, State.FAILED, State.LOOKING_AGAIN]
+    Doubt.objects.create(subject="leg v3:a", missed_at=NOW, not_before=NOW)
+    ReconcileRun.objects.filter(pk=left.pk).update(kind=ReconcileRun.Kind.LOOK)
+    assert "look" in reconcile.due(NOW)  # it has not failed just now
 
 
 def test_what_was_missed_after_a_list_was_made_is_not_settled_by_it() -> None:

@@ -1,6 +1,7 @@
 """What a pass decided, and how much of it the rows still allow when it claims."""
 
 import importlib
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -304,8 +305,18 @@ def test_an_offer_begins_after_its_agent_was_given_back_though_its_pass_began_ea
     assert JournalEntry.objects.get(call_id=call.pk, kind="offered").at == given_back
 
 
-@pytest.mark.parametrize("state", [Command.State.ACCEPTED, Command.State.REJECTED])
-def test_only_a_hang_up_that_telnyx_has_accepted_shortens_the_time_a_phone_is_let_be(state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "code", "shortens"),
+    [
+        (Command.State.ACCEPTED, "", True),
+        (Command.State.REJECTED, "90018", True),
+        (Command.State.REJECTED, "lost", False),
+    ],
+    ids=["accepted", "over already", "nobody answered"],
+)
+def test_only_a_hang_up_that_telnyx_has_taken_shortens_the_time_a_phone_is_let_be(
+    state: str, code: str, shortens: bool
+) -> None:
     call = scene.talking(scene.queue(wrap_up_secs=0))
     offer, now = call.offers.get(), timezone.now()
     mirror.leg_fact(call.leg, "hangup_at", now, hangup_cause="normal_clearing", hangup_source="caller")
@@ -314,7 +325,13 @@ def test_only_a_hang_up_that_telnyx_has_accepted_shortens_the_time_a_phone_is_le
     closed_at = now + timedelta(seconds=1)
     assert offer.leg is not None
     ordered = Command.objects.filter(kind="hang_up", target=offer.leg.call_control_id)
-    assert ordered.update(state=state, code="lost" if state == Command.State.REJECTED else "", closed_at=closed_at) == 1
+    assert ordered.update(state=state, code=code, closed_at=closed_at) == 1
     engine.settle(call.pk, now=closed_at)
-    quiet = closed_at + LINE_CLEARS if state == Command.State.ACCEPTED else now + DIAL_CLEARS
+    quiet = closed_at + LINE_CLEARS if shortens else now + DIAL_CLEARS
     assert Agent.objects.get().ready_at == quiet
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_that_would_be_let_go_at_once_is_none() -> None:
+    with pytest.raises(AssertionError):
+        Call.objects.lock(uuid.uuid4())
