@@ -448,7 +448,7 @@ def test_a_database_fault_in_a_handler_fails_that_event_alone(handled: Callable[
 def test_whoever_cannot_even_claim_an_event_is_told(
     handled: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handled()
+    handled(lambda event, now: None)
     pk = stored()
 
     def away(*_: object, **__: object) -> None:
