@@ -458,6 +458,7 @@ def test_whoever_cannot_even_claim_an_event_is_told(
     with pytest.raises(Error):
         inbox.apply(pk)
     monkeypatch.undo()
+    assert row(pk).attempts == 0
     assert inbox.apply(pk)
 
 
